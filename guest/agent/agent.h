@@ -1,0 +1,183 @@
+/*
+ * The guest agent: process 1 of a Sparkler guest. Protocol: docs/protocol/guest-channel.md.
+ *
+ *   main.c      arguments, the poll loop, what the host's frames ask for
+ *   boot.c      from the initramfs to the root file system and the channel
+ *   frame.c     reading whole frames, queueing what cannot be written yet
+ *   launch.c    runtime processes: START
+ *   instance.c  runtime processes: pass their frames and output on, end them
+ *   restore.c   randomness, clock and boot_id after a snapshot was restored
+ *
+ * Between an INVOKE's arrival and its RESULT's departure as little code as possible runs: in
+ * software emulation each block of code that runs for the first time after a restore costs more
+ * than what it does. So: no stdio and no allocation there, and the fewest system calls.
+ */
+#ifndef SPARKLER_AGENT_H
+#define SPARKLER_AGENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define AGENT_VERSION "0.1.0"
+#define HEADER_BYTES 12u
+#define MAX_PAYLOAD (8u << 20)
+/* The function's output is left unread while this much waits to be sent to the host. */
+#define SEND_LIMIT (256u << 10)
+#define MAX_INSTANCES 64
+#define MS 1000000ull /* in ns */
+
+enum frame_type {
+	F_START = 0x01, F_INVOKE, F_TIMEOUT, F_KILL, F_RESTORE, F_PING, F_POWEROFF,
+	F_RESEED = 0x20,
+	F_HELLO = 0x81, F_READY, F_FAILED, F_RESULT, F_ERROR, F_EXITED, F_LOG, F_STACK, F_RESTORED,
+	F_PONG, F_FATAL = 0x8f,
+	F_RESEEDED = 0xa0,
+};
+
+struct header {
+	uint32_t length;
+	uint8_t type;
+	uint8_t zero;
+	uint16_t instance;
+	uint32_t request;
+};
+_Static_assert(sizeof(struct header) == HEADER_BYTES, "the header is the wire's");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the wire is little-endian");
+
+/* ---- frame.c ---- */
+
+#define READER_BYTES (16u << 10)
+
+/* Reads whole frames from a non-blocking descriptor. `large` replaces `small` for a long frame. */
+struct reader {
+	int fd;
+	size_t start, end; /* what was read and not taken yet */
+	size_t large_size;
+	uint8_t *large;
+	uint8_t small[READER_BYTES];
+};
+
+/* A frame inside its reader's buffer: valid until the reader's next call. */
+struct frame {
+	struct header head;
+	uint8_t *bytes; /* header and payload, contiguous */
+	uint8_t *payload;
+	size_t size; /* of both */
+};
+
+enum fill { FILL_MORE, FILL_DRY, FILL_END };
+
+struct block;
+struct queue {
+	int fd;
+	struct block *first, *last;
+	size_t bytes;
+};
+
+void reader_open(struct reader *reader, int fd);
+void reader_close(struct reader *reader);
+/* Reads once. FILL_DRY: nothing there now. FILL_END: end of stream or an error. */
+enum fill reader_fill(struct reader *reader);
+/* 1: a frame; 0: not whole yet; -1: no frame starts like this. */
+int reader_next(struct reader *reader, struct frame *frame);
+
+/* Writes now what can be written and keeps the rest. False: the other end is gone. */
+bool queue_send(struct queue *queue, const void *bytes, size_t size);
+bool queue_flush(struct queue *queue);
+void queue_clear(struct queue *queue);
+
+/* Sends a frame; `bytes` has HEADER_BYTES of room before the payload, filled in here. */
+void host_send(uint8_t *bytes, uint8_t type, uint16_t instance, uint32_t request, size_t payload);
+/* Sends a frame with a short printf-formatted payload (at most 1 KiB). */
+void host_sendf(uint8_t type, uint16_t instance, uint32_t request, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+extern struct queue to_host;
+
+/* ---- instance.c ---- */
+
+enum instance_state { UNUSED, STARTING, IDLE, BUSY };
+
+struct runtime {
+	const char *name;
+	const char *program;   /* below the root */
+	const char *bootstrap; /* below the runtimes' folder, without its ending */
+	const char *sources;   /* the ending of the bootstrap's source */
+	const char *compiled;  /* its ending when the image holds it compiled, or NULL */
+	const char *flags[4];
+	bool steps_clock; /* its OpenSSL reseeds only when it sees the clock go back */
+};
+
+struct instance {
+	enum instance_state state;
+	uint16_t number;
+	uint8_t reseeds; /* RESEED frames not answered yet */
+	bool killed;     /* by us */
+	bool ending;     /* its process is gone, its pipes are not read to their end yet */
+	uint32_t request; /* what STARTING or BUSY will answer */
+	pid_t pid;        /* 0 once reaped */
+	int status;
+	int log, stack;
+	const struct runtime *runtime;
+	uint64_t kill_at; /* ns, 0: not planned */
+	uint64_t kill_last; /* stack bytes postpone kill_at, never beyond this */
+	uint64_t gone_at; /* ns: EXITED is sent then even if pipes are still open */
+	uint64_t started;
+	struct reader in;
+	struct queue out;
+};
+
+extern struct instance instances[MAX_INSTANCES];
+/* One more than the highest slot in use: loops end here. */
+extern int instance_slots;
+
+struct instance *instance_find(uint16_t number);
+/* The path of `file` (like "/cgroup.kill") in the instance's cgroup. */
+void cgroup_path(const struct instance *instance, const char *file, char *path, size_t size);
+bool write_file(const char *path, const char *text);
+void instance_invoke(struct instance *instance, const struct frame *frame);
+void instance_timeout(struct instance *instance);
+void instance_kill(struct instance *instance);
+void instance_readable(struct instance *instance);
+/* `answered`: its socket holds something too, so the log comes first, whole. */
+void instance_log_readable(struct instance *instance, bool answered);
+void instance_stack_readable(struct instance *instance);
+void instances_reap(void);
+/* Acts on what is due; returns the next time something is, or 0. */
+uint64_t instances_tick(uint64_t now);
+
+/* ---- launch.c ---- */
+
+void instance_start(const struct frame *frame);
+
+/* ---- restore.c ---- */
+
+void restore_prepare(void);
+void restore_begin(const struct frame *frame);
+void restore_answered(void);
+/* True between RESTORE and RESTORED: the host's other frames wait. */
+extern bool restoring;
+uint64_t restore_tick(uint64_t now);
+
+/* ---- boot.c ---- */
+
+/* Does all that comes before the loop; returns the channel. */
+int boot(void);
+_Noreturn void power_off(void);
+
+/* ---- main.c ---- */
+
+struct settings {
+	bool test; /* an ordinary process: no mounts, no clock, no other user */
+	const char *runtimes, *task, *python, *node, *cgroup;
+};
+extern struct settings settings;
+
+uint64_t now_ns(void);
+/* One line on the console. */
+void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Says why on the console and to the host, then powers off. */
+_Noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

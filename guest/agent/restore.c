@@ -1,0 +1,196 @@
+/*
+ * Clones of one snapshot share the kernel's random pool, the clock and all that runtimes drew in
+ * advance. RESTORE ends that before any user code runs.
+ */
+#define _GNU_SOURCE
+#include "agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/random.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SEED_BYTES 64
+#define RESEED_BYTES 32
+/* An instance that does not reseed within this is ended. */
+#define RESEED_WAIT (2000 * MS)
+/* A guest's clock never stands before this, so that a time before it lies before every seeding. */
+#define CLOCK_FLOOR 1577836800ull /* 2020, in s since the epoch */
+#define BACK_FROM 1262304000ull   /* 2010 */
+#define BOOT_ID "/proc/sys/kernel/random/boot_id"
+#define OUR_BOOT_ID "/run/sparkler/boot_id"
+
+bool restoring;
+static int random_fd = -1, boot_id_fd = -1;
+static uint32_t restore_request;
+static uint64_t host_ns, arrived_ns;
+static bool clock_is_back;
+
+static void set_clock(uint64_t ns)
+{
+	struct timespec at = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
+	if (!settings.test && clock_settime(CLOCK_REALTIME, &at) != 0)
+		fatal("the clock cannot be set: %s", strerror(errno));
+}
+
+/* boot_id is drawn once by the kernel and cannot be written: a file of ours is mounted over it. */
+void restore_prepare(void)
+{
+	char id[37];
+	random_fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
+	if (random_fd < 0)
+		fatal("/dev/urandom: %s", strerror(errno));
+	int kernel_id = open(BOOT_ID, O_RDONLY | O_CLOEXEC);
+	mkdir("/run/sparkler", 0755);
+	boot_id_fd = open(OUR_BOOT_ID, O_RDWR | O_CREAT | O_CLOEXEC, 0444);
+	if (kernel_id < 0 || boot_id_fd < 0 || read(kernel_id, id, sizeof id) != (ssize_t)sizeof id ||
+	    pwrite(boot_id_fd, id, sizeof id, 0) != (ssize_t)sizeof id ||
+	    mount(OUR_BOOT_ID, BOOT_ID, NULL, MS_BIND, NULL) != 0)
+		fatal("boot_id: %s", strerror(errno));
+	close(kernel_id);
+	if (time(NULL) < (time_t)CLOCK_FLOOR)
+		set_clock(CLOCK_FLOOR * 1000 * MS);
+}
+
+static void reseed_kernel(const uint8_t *seed)
+{
+	struct {
+		int entropy_count, buf_size;
+		uint8_t bytes[SEED_BYTES];
+	} pool = {.entropy_count = SEED_BYTES * 8, .buf_size = SEED_BYTES};
+	memcpy(pool.bytes, seed, SEED_BYTES);
+	if (ioctl(random_fd, RNDADDENTROPY, &pool) != 0 || ioctl(random_fd, RNDRESEEDCRNG) != 0)
+		fatal("the random pool cannot be reseeded: %s", strerror(errno));
+}
+
+static void new_boot_id(void)
+{
+	static const char digits[] = "0123456789abcdef";
+	uint8_t raw[16];
+	char id[37];
+	if (getrandom(raw, sizeof raw, 0) != (ssize_t)sizeof raw)
+		fatal("getrandom: %s", strerror(errno));
+	raw[6] = (uint8_t)((raw[6] & 0x0f) | 0x40);
+	raw[8] = (uint8_t)((raw[8] & 0x3f) | 0x80);
+	char *at = id;
+	for (int i = 0; i < 16; i++) {
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			*at++ = '-';
+		*at++ = digits[raw[i] >> 4];
+		*at++ = digits[raw[i] & 15];
+	}
+	*at = '\n';
+	if (pwrite(boot_id_fd, id, sizeof id, 0) != (ssize_t)sizeof id)
+		fatal("boot_id: %s", strerror(errno));
+}
+
+static void set_clock_right(void)
+{
+	set_clock(host_ns + (now_ns() - arrived_ns));
+}
+
+/*
+ * OpenSSL inside Node.js cannot be told to reseed, but does when the clock stands before its last
+ * seeding. That may itself have happened while the clock was back, in a restore before this one:
+ * so the time chosen falls by a second with each millisecond that the guest has been up. The
+ * kernel refuses a time before the guest's boot.
+ */
+static void set_clock_back(void)
+{
+	uint64_t up_ms = arrived_ns / MS, lowest = arrived_ns / (1000 * MS) + 1;
+	uint64_t seconds = up_ms < BACK_FROM ? BACK_FROM - up_ms : 0;
+	set_clock((seconds > lowest ? seconds : lowest) * 1000 * MS);
+}
+
+static void reseed_instances(void)
+{
+	struct {
+		struct header head;
+		uint8_t seed[RESEED_BYTES];
+	} frame = {.head = {.length = RESEED_BYTES, .type = F_RESEED}};
+	for (int i = 0; i < instance_slots; i++) {
+		struct instance *instance = &instances[i];
+		if (instance->state == UNUSED || instance->ending || instance->in.fd < 0)
+			continue;
+		if (getrandom(frame.seed, sizeof frame.seed, 0) != (ssize_t)sizeof frame.seed)
+			fatal("getrandom: %s", strerror(errno));
+		instance->reseeds++;
+		queue_send(&instance->out, &frame, sizeof frame);
+	}
+}
+
+static bool any_steps_clock(void)
+{
+	for (int i = 0; i < instance_slots; i++)
+		if (instances[i].state != UNUSED && instances[i].runtime->steps_clock)
+			return true;
+	return false;
+}
+
+void restore_begin(const struct frame *frame)
+{
+	if (frame->head.length != 8 + SEED_BYTES)
+		fatal("RESTORE of %u bytes", frame->head.length);
+	arrived_ns = now_ns();
+	memcpy(&host_ns, frame->payload, 8);
+	restore_request = frame->head.request;
+	restoring = true;
+	/* What waits to be sent was meant for the VM that the snapshot was taken of. The host skips
+	 * to RESTORED, so a frame cut in half here does no harm. */
+	queue_clear(&to_host);
+	if (!settings.test) {
+		reseed_kernel(frame->payload + 8);
+		new_boot_id();
+	}
+	clock_is_back = any_steps_clock();
+	if (clock_is_back)
+		set_clock_back();
+	else
+		set_clock_right();
+	reseed_instances();
+	restore_answered();
+}
+
+void restore_answered(void)
+{
+	char alive[MAX_INSTANCES * 6 + 1];
+	size_t n = 0;
+	if (!restoring)
+		return;
+	for (int i = 0; i < instance_slots; i++)
+		if (instances[i].state != UNUSED && instances[i].reseeds > 0)
+			return;
+	if (clock_is_back)
+		set_clock_right();
+	restoring = false;
+	alive[0] = '\0';
+	for (int i = 0; i < instance_slots; i++)
+		if (instances[i].state != UNUSED && !instances[i].ending && !instances[i].killed)
+			n += (size_t)snprintf(alive + n, sizeof alive - n, n ? ",%u" : "%u",
+					      instances[i].number);
+	host_sendf(F_RESTORED, 0, restore_request, "{\"instances\":[%s]}", alive);
+}
+
+uint64_t restore_tick(uint64_t now)
+{
+	if (!restoring)
+		return 0;
+	if (now < arrived_ns + RESEED_WAIT)
+		return arrived_ns + RESEED_WAIT;
+	for (int i = 0; i < instance_slots; i++) {
+		if (instances[i].state == UNUSED || instances[i].reseeds == 0)
+			continue;
+		say("instance %u is ended: it did not reseed", instances[i].number);
+		instances[i].reseeds = 0;
+		instance_kill(&instances[i]);
+	}
+	restore_answered();
+	return 0;
+}

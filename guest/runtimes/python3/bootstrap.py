@@ -1,0 +1,375 @@
+"""The Python runtime: loads a handler, then answers the agent's frames (docs/protocol/guest-channel.md).
+
+Descriptor 3 is the agent, 4 takes stack traces. Only modules built into the interpreter are
+imported before the handler's own: importing `json` and `os` alone costs a cold start in software
+emulation half a second. What is rare (errors, above all) imports what it needs when it happens.
+"""
+
+import faulthandler
+import gc
+import posix
+import sys
+import time
+
+# The C halves of the json module; its Python half drags in `re` and `enum`.
+from _json import encode_basestring, encode_basestring_ascii, make_encoder, make_scanner
+
+AGENT, STACKS = 3, 4
+SIGUSR2 = 12
+HEADER_BYTES = 12
+READ_BYTES = 16384
+MAX_READ_BYTES = 1 << 20
+MAX_RESULT_BYTES = 6 << 20
+WARM_UP_ROUNDS = 8
+SPACE = " \t\n\r"
+
+
+# ---- JSON ----
+
+
+class _Scanner:
+    """What json.decoder.JSONDecoder is to make_scanner."""
+
+    strict = True
+    object_hook = object_pairs_hook = None
+    parse_float, parse_int = float, int
+    parse_constant = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": -float("inf")}.__getitem__
+    memo = {}
+
+
+_scan = make_scanner(_Scanner)
+
+
+def _loads(raw):
+    text = str(raw, "utf-8").strip(SPACE)
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration:
+        end = -1
+    if end != len(text):
+        import json
+
+        return json.loads(text)  # raises the error with its position
+    return value
+
+
+def _refuse(value):
+    raise TypeError(f"a value of type {type(value).__name__} is not JSON")
+
+
+_seen = {}
+# markers, default, string encoder, indent, separators, sort_keys, skipkeys, allow_nan
+_encode = make_encoder(_seen, _refuse, encode_basestring, None, ": ", ", ", False, False, False)
+_encode_ascii = make_encoder(_seen, _refuse, encode_basestring_ascii, None, ": ", ", ", False, False, False)
+
+
+def _dumps(value):
+    try:
+        return "".join(_encode(value, 0)).encode()
+    except UnicodeEncodeError:  # half a surrogate pair has no UTF-8, but an escape
+        return "".join(_encode_ascii(value, 0)).encode()
+    finally:
+        _seen.clear()
+
+
+# ---- frames ----
+
+_left = bytearray()
+
+
+def _read_frame():
+    """Waits for one whole frame."""
+    global _left
+    data = _left
+    size = HEADER_BYTES
+    while True:
+        if len(data) >= HEADER_BYTES:
+            size = HEADER_BYTES + int.from_bytes(data[:4], "little")
+            if len(data) >= size:
+                break
+        more = posix.read(AGENT, min(max(READ_BYTES, size - len(data)), MAX_READ_BYTES))
+        if not more:
+            posix._exit(0)  # the agent is gone
+        data += more
+    _left = data[size:]
+    del data[size:]
+    return data
+
+
+def _frame(kind, request, *parts):
+    length = 0
+    for part in parts:
+        length += len(part)
+    return b"".join((length.to_bytes(4, "little"), kind, b"\0\0\0", request, *parts))
+
+
+def _write(frame):
+    done = posix.write(AGENT, frame)
+    while done < len(frame):
+        done += posix.write(AGENT, memoryview(frame)[done:])
+
+
+READY, FAILED, RESULT, ERROR, RESEEDED = b"\x82", b"\x83", b"\x84", b"\x85", b"\xa0"
+INVOKE, RESEED = 0x02, 0x20
+NO_REQUEST = b"\0\0\0\0"
+
+
+# ---- errors ----
+
+
+def _is_ours(code):
+    return code.co_filename == _OUR_FILE or code.co_filename.startswith("<frozen importlib")
+
+
+_OUR_FILE = _read_frame.__code__.co_filename
+
+
+def _describe(error):
+    """The error as the host shows it; the stack begins where the function's own code does."""
+    trace = error.__traceback__
+    while trace is not None and _is_ours(trace.tb_frame.f_code):
+        trace = trace.tb_next
+    try:
+        import traceback
+
+        stack = "".join(traceback.format_exception(type(error), error, trace))
+    except BaseException as failure:
+        stack = f"(no stack: {type(failure).__name__})"
+    try:
+        message = str(error)
+    except BaseException as failure:
+        message = f"(no message: {type(failure).__name__})"
+    return {"errorType": type(error).__name__, "message": message, "stack": stack}
+
+
+def _error(request, kind, error, ns):
+    if isinstance(error, dict):
+        payload = error
+    else:
+        payload = _describe(error)
+    return _frame(ERROR, request, _dumps({**payload, "kind": kind, "handlerNs": ns}))
+
+
+# ---- invocations ----
+
+
+class _Context:
+    """What a handler gets beside its event, as on AWS Lambda."""
+
+    function_version = "$LATEST"
+    identity = client_context = None
+
+    def __init__(self, raw):
+        values = _loads(raw)
+        self.aws_request_id = values["requestId"]
+        self.function_name = values["functionName"]
+        self.memory_limit_in_mb = str(values["memoryMiB"])
+        self.invoked_function_arn = "arn:aws:lambda:local:000000000000:function:" + self.function_name
+        self.log_group_name = "/aws/lambda/" + self.function_name
+        self.log_stream_name = "sparkler"
+        self._deadline_ms = values["deadlineMs"]
+
+    def get_remaining_time_in_millis(self):
+        return max(0, int(self._deadline_ms - time.time() * 1000))
+
+
+def _exit(code):
+    """What sys.exit() means: the process ends now, whatever other threads do."""
+    try:
+        if code is None:
+            code = 0
+        elif not isinstance(code, int):
+            print(code, file=sys.stderr)
+            code = 1
+        import atexit
+
+        atexit._run_exitfuncs()
+        _flush()
+    finally:
+        posix._exit(code & 0xFF if isinstance(code, int) else 1)
+
+
+def _flush():
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (AttributeError, ValueError, OSError):
+        pass  # replaced or closed by the function: nothing to flush
+
+
+def _answer(frame, handler):
+    """The handler's time is the call alone: neither reading its event nor writing its result."""
+    request = bytes(frame[8:12])
+    split = 16 + int.from_bytes(frame[12:16], "little")
+    try:
+        context = _Context(frame[16:split])
+        event = _loads(frame[split:])
+    except (ValueError, RecursionError) as error:
+        return _error(request, "handler", error, 0)
+    clock = time.perf_counter_ns
+    started = clock()
+    try:
+        value = handler(event, context)
+        ns = clock() - started
+    except SystemExit as error:
+        _exit(error.code)
+    except BaseException as error:
+        return _error(request, "handler", error, clock() - started)
+    finally:
+        _flush()
+    try:
+        result = _dumps(value)
+    except (TypeError, ValueError, RecursionError, MemoryError) as error:
+        message = f"What the handler returned is not JSON: {error}"
+        shown = {"errorType": "Runtime.MarshalError", "message": message, "stack": ""}
+        return _error(request, "result", shown, ns)
+    if len(result) > MAX_RESULT_BYTES:
+        message = f"The result is {len(result)} bytes of JSON; at most {MAX_RESULT_BYTES} are allowed."
+        shown = {"errorType": "Runtime.ResultTooLarge", "message": message, "stack": ""}
+        return _error(request, "size", shown, ns)
+    return _frame(RESULT, request, ns.to_bytes(8, "little"), result)
+
+
+# ---- after a restore ----
+
+
+def _reseed_random(random, seed):
+    random._inst.seed()
+
+
+def _reseed_uuid(uuid, seed):
+    uuid._node = int.from_bytes(posix.getrandom(6), "little") | 1 << 40
+    uuid._last_timestamp = uuid._generate_time_safe = None
+
+
+def _reseed_tempfile(tempfile, seed):
+    tempfile._name_sequence = None
+
+
+def _reseed_ssl(ssl, seed):
+    ssl.RAND_add(seed, 32.0)
+
+
+def _reseed_global(module, seed):
+    module.seed()
+
+
+_GENERATORS = (
+    ("random", _reseed_random),
+    ("uuid", _reseed_uuid),
+    ("tempfile", _reseed_tempfile),
+    ("_ssl", _reseed_ssl),
+    ("numpy.random", _reseed_global),
+    ("torch.random", _reseed_global),
+)
+
+
+def _reseed(seed):
+    """Drops all that was drawn before the snapshot, so that its clones draw differently."""
+    loaded = sys.modules
+    for name, reseed in _GENERATORS:
+        if name in loaded:
+            try:
+                reseed(loaded[name], seed)
+            except Exception as error:  # a module of the function's own under this name
+                print(f"sparkler: {name} was not reseeded: {error}", file=sys.stderr)
+
+
+# ---- the handler ----
+
+
+class _NotFound(Exception):
+    pass
+
+
+def _listing(folder):
+    try:
+        names = sorted(e.name + ("/" if e.is_dir() else "") for e in posix.scandir(folder))
+    except OSError as error:
+        return f"{folder} cannot be read: {error.strerror}."
+    shown = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
+    return f"{folder} holds: {shown}." if names else f"{folder} is empty."
+
+
+def _load(handler, root):
+    path, dot, name = handler.rpartition(".")
+    module_name = path.replace("/", ".").strip(".")
+    if not dot or not module_name or not name:
+        raise _NotFound(f"The handler '{handler}' is not of the form file.function.")
+    try:
+        __import__(module_name)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if missing != module_name and not module_name.startswith(missing + "."):
+            raise
+        raise _NotFound(f"The handler '{handler}' needs a module '{module_name}'. {_listing(root)}") from None
+    module = sys.modules[module_name]
+    function = getattr(module, name, None)
+    where = getattr(module, "__file__", module_name)
+    if function is None:
+        own = sorted(n for n, v in vars(module).items() if callable(v) and not n.startswith("_"))
+        found = f"It defines: {', '.join(own[:20])}." if own else "It defines no function."
+        raise _NotFound(f"The handler '{handler}' needs a function '{name}' in {where}. {found}")
+    if not callable(function):
+        raise _NotFound(f"The handler '{handler}': '{name}' in {where} is not a function.")
+    return function
+
+
+def _fail(kind, error):
+    _flush()
+    payload = _describe(error) if kind == "handler" else {
+        "errorType": "Runtime.HandlerNotFound", "message": str(error), "stack": ""
+    }
+    _write(_frame(FAILED, NO_REQUEST, _dumps({**payload, "kind": kind})))
+    posix._exit(1)
+
+
+def _warm_up():
+    """Runs once what the first invocation after a restore will run, without the function's code."""
+    context = b'{"requestId":"","functionName":"","memoryMiB":0,"deadlineMs":0}'
+    frame = _frame(b"\x02", NO_REQUEST, len(context).to_bytes(4, "little"), context, b'{"a":[1,2.5,"b",null]}')
+    for _ in range(WARM_UP_ROUNDS):
+        _answer(bytearray(frame), lambda event, context: event)
+    _reseed(posix.getrandom(32))
+
+
+def _prepare(root):
+    faulthandler.enable(file=STACKS)
+    faulthandler.register(SIGUSR2, file=STACKS, all_threads=True, chain=False)
+    posix.set_inheritable(AGENT, False)
+    posix.set_inheritable(STACKS, False)
+    sys.stdout.reconfigure(line_buffering=True)
+    # What `site` would have done, at a fraction of its cost.
+    import builtins
+
+    builtins.exit = builtins.quit = sys.exit
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    sys.path.insert(0, root)
+    sys.path += [f"/usr/local/lib/python{version}/dist-packages", "/usr/lib/python3/dist-packages"]
+
+
+def _main():
+    root = posix.environ[b"LAMBDA_TASK_ROOT"].decode()
+    _prepare(root)
+    try:
+        handler = _load(posix.environ[b"_HANDLER"].decode(), root)
+    except _NotFound as error:
+        _fail("not-found", error)
+    except SystemExit as error:
+        _exit(error.code)
+    except BaseException as error:
+        _fail("handler", error)
+    _warm_up()
+    _flush()
+    gc.freeze()  # collections need not touch (and copy, after a restore) what was loaded by now
+    _write(_frame(READY, NO_REQUEST))
+    while True:
+        frame = _read_frame()
+        if frame[4] == INVOKE:
+            _write(_answer(frame, handler))
+        elif frame[4] == RESEED:
+            _reseed(bytes(frame[HEADER_BYTES:]))
+            _write(_frame(RESEEDED, bytes(frame[8:12])))
+
+
+_main()

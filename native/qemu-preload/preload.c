@@ -1,0 +1,179 @@
+/*
+ * qemu-preload: lets the daemon decide how a stock QEMU maps its guest's memory.
+ *
+ * QEMU is told that guest memory is a shared file (memory-backend-file, share=on,
+ * mem-path=/sparkler/memory), so that it leaves memory out of the device state that it saves
+ * (capability x-ignore-shared). This library
+ *   - answers the opening of that path with a descriptor that the process inherited: the VMM needs
+ *     no right to any path, and a snapshot's memory file can be one opened for reading only;
+ *   - maps it privately where the daemon says so: a restored clone shares the file's clean pages
+ *     with its siblings and keeps what it writes to itself;
+ *   - on the daemon's word turns a shared mapping into a private one in place: what the guest wrote
+ *     until then is in the file, which thereby is a finished snapshot without a byte copied, and
+ *     what the guest writes from then on is not.
+ *
+ * Environment, set by the daemon and removed here:
+ *   SPARKLER_MEMORY_FD   descriptor of the memory file
+ *   SPARKLER_MEMORY_MODE `shared` (a booting VM) or `private` (a clone)
+ *   SPARKLER_CONTROL_FD  a stream socket: the daemon sends one byte, the answer is one byte
+ *       'P' make the mapping private; the VM must be paused.   answers 'p', or 'e' when it failed
+ *       'A' where is guest memory?                             answers 'a', then address and length,
+ *                                                              two 64-bit little-endian integers
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#define MEMORY_PATH "/sparkler/memory"
+#define CONTROL_STACK_BYTES (64 * 1024)
+
+static int memory_fd = -1;
+static int control_fd = -1;
+static bool map_privately;
+
+/* The descriptor that QEMU holds for MEMORY_PATH, and where it mapped it: one region, since the
+   machine has one memory backend. Written before the guest runs, read by the control thread. */
+static int qemu_fd = -1;
+static void *region_address;
+static size_t region_length;
+static off_t region_offset;
+
+typedef int (*open_function)(const char *, int, ...);
+typedef void *(*mmap_function)(void *, size_t, int, int, int, off_t);
+static open_function next_open;
+static mmap_function next_mmap;
+
+static bool make_private(void) {
+  if (region_address == NULL) return false;
+  void *at = next_mmap(region_address, region_length, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, memory_fd, region_offset);
+  return at == region_address;
+}
+
+static bool send_all(const void *bytes, size_t length) {
+  const char *at = bytes;
+  while (length > 0) {
+    ssize_t sent = write(control_fd, at, length);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent <= 0) return false;
+    at += sent;
+    length -= (size_t)sent;
+  }
+  return true;
+}
+
+static bool answer(char command) {
+  struct __attribute__((packed)) {
+    char tag;
+    uint64_t address;
+    uint64_t length;
+  } where = {'a', (uint64_t)(uintptr_t)region_address, region_length};
+  char verdict;
+  switch (command) {
+    case 'P':
+      verdict = make_private() ? 'p' : 'e';
+      return send_all(&verdict, 1);
+    case 'A':
+      return send_all(&where, sizeof where);
+    default:
+      return false;
+  }
+}
+
+/* Ends when the daemon closes its end; the VMM itself dies with the daemon by other means. */
+static void *serve_control(void *unused) {
+  (void)unused;
+  char command;
+  for (;;) {
+    ssize_t got = read(control_fd, &command, 1);
+    if (got < 0 && errno == EINTR) continue;
+    if (got != 1 || !answer(command)) return NULL;
+  }
+}
+
+static int take_descriptor(const char *name) {
+  const char *text = getenv(name);
+  if (text == NULL) return -1;
+  int fd = atoi(text);
+  unsetenv(name);
+  return fd;
+}
+
+static void start_control_thread(void) {
+  /* QEMU's own threads handle its signals; this one takes none. */
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, CONTROL_STACK_BYTES);
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  pthread_t thread;
+  if (pthread_create(&thread, &attributes, serve_control, NULL) != 0) _exit(125);
+  pthread_attr_destroy(&attributes);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+__attribute__((constructor)) static void start(void) {
+  next_open = (open_function)dlsym(RTLD_NEXT, "open");
+  next_mmap = (mmap_function)dlsym(RTLD_NEXT, "mmap");
+  const char *mode = getenv("SPARKLER_MEMORY_MODE");
+  map_privately = mode != NULL && strcmp(mode, "private") == 0;
+  memory_fd = take_descriptor("SPARKLER_MEMORY_FD");
+  control_fd = take_descriptor("SPARKLER_CONTROL_FD");
+  unsetenv("SPARKLER_MEMORY_MODE");
+  unsetenv("LD_PRELOAD");
+  if (control_fd >= 0) start_control_thread();
+}
+
+static int open_any(const char *path, int flags, mode_t mode) {
+  if (memory_fd >= 0 && strcmp(path, MEMORY_PATH) == 0) {
+    qemu_fd = fcntl(memory_fd, F_DUPFD_CLOEXEC, 0);
+    return qemu_fd;
+  }
+  return next_open(path, flags, mode);
+}
+
+int open(const char *path, int flags, ...) {
+  mode_t mode = 0;
+  if ((flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE) {
+    va_list rest;
+    va_start(rest, flags);
+    mode = va_arg(rest, mode_t);
+    va_end(rest);
+  }
+  return open_any(path, flags, mode);
+}
+
+/* The names that fortified and large-file builds call; on x86-64 all are the same function. */
+int open64(const char *path, int flags, ...) __attribute__((alias("open")));
+int __open_2(const char *path, int flags);
+int __open_2(const char *path, int flags) { return open_any(path, flags, 0); }
+int __open64_2(const char *path, int flags) __attribute__((alias("__open_2")));
+
+void *mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset) {
+  bool is_memory = fd >= 0 && fd == qemu_fd && (flags & MAP_SHARED) != 0;
+  if (is_memory && map_privately) {
+    flags = (flags & ~MAP_SHARED_VALIDATE & ~MAP_SHARED) | MAP_PRIVATE | MAP_NORESERVE;
+  }
+  void *at = next_mmap(address, length, protection, flags, fd, offset);
+  if (is_memory && at != MAP_FAILED) {
+    region_address = at;
+    region_length = length;
+    region_offset = offset;
+  }
+  return at;
+}
+
+void *mmap64(void *address, size_t length, int protection, int flags, int fd, off_t offset)
+    __attribute__((alias("mmap")));

@@ -1,0 +1,77 @@
+/*
+ * vmm-launch: becomes a VMM process that cannot outlive the daemon.
+ *
+ *   vmm-launch PARENT_PID CGROUP|- UID|- PROGRAM [ARG...]
+ *
+ * In this order, because each step needs what the next one gives up:
+ *   1. joins CGROUP (its cgroup.procs), so that no child of it can ever be outside;
+ *   2. becomes user and group UID, without supplementary groups, if one is given;
+ *   3. gives up the right to gain privileges (no_new_privs);
+ *   4. asks to be killed when the daemon dies; the kernel forgets this on a change of user, hence
+ *      after 2, and it came too late if the daemon is gone already, hence the look at the parent;
+ *   5. executes PROGRAM with the descriptors and the environment that it inherited.
+ *
+ * Exit status 125 with a line on stderr when a step fails.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#define EXIT_LAUNCH_FAILED 125
+
+static void die(const char *step, const char *what) {
+  fprintf(stderr, "vmm-launch: %s %s: %s\n", step, what, strerror(errno));
+  exit(EXIT_LAUNCH_FAILED);
+}
+
+static long parse_number(const char *text) {
+  char *end;
+  errno = 0;
+  long value = strtol(text, &end, 10);
+  if (errno != 0 || *end != '\0' || value <= 0) {
+    errno = EINVAL;
+    die("not a number:", text);
+  }
+  return value;
+}
+
+static void join_cgroup(const char *cgroup) {
+  char path[4096];
+  if (snprintf(path, sizeof path, "%s/cgroup.procs", cgroup) >= (int)sizeof path) {
+    errno = ENAMETOOLONG;
+    die("cgroup", cgroup);
+  }
+  int fd = open(path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0 || write(fd, "0", 1) != 1) die("join cgroup", cgroup);
+  close(fd);
+}
+
+static void become_user(long uid) {
+  if (setgroups(0, NULL) != 0) die("drop", "groups");
+  if (setresgid((gid_t)uid, (gid_t)uid, (gid_t)uid) != 0) die("become", "group");
+  if (setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid) != 0) die("become", "user");
+}
+
+int main(int argc, char **argv) {
+  if (argc < 5) {
+    fputs("usage: vmm-launch PARENT_PID CGROUP|- UID|- PROGRAM [ARG...]\n", stderr);
+    return EXIT_LAUNCH_FAILED;
+  }
+  pid_t parent = (pid_t)parse_number(argv[1]);
+  if (strcmp(argv[2], "-") != 0) join_cgroup(argv[2]);
+  if (strcmp(argv[3], "-") != 0) become_user(parse_number(argv[3]));
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) die("set", "no_new_privs");
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) die("set", "parent-death signal");
+  if (getppid() != parent) {
+    errno = ESRCH;
+    die("parent", argv[1]);
+  }
+  execvp(argv[4], argv + 4);
+  die("execute", argv[4]);
+}

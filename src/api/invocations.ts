@@ -1,0 +1,189 @@
+/** `POST /invocations`: the hot path. */
+import { type Static, Type } from 'typebox';
+import type { Config } from '../config/index.js';
+import type { InvocationOutput } from '../control/index.js';
+import { SparklerError } from '../errors.js';
+import { compact, given } from './compact.js';
+import type { Api, ApiContext } from './context.js';
+import { brokenJsonPosition, describePosition } from './json.js';
+import { bodyErrorAnswers, later, name, optionalName, ref } from './wire.js';
+
+function invocationInput({ timeouts }: Config) {
+  return Type.Object(
+    {
+      func_name: name('The function to invoke.'),
+      vmId: optionalName('Invoke it warm, in this VM. Waits while the VM is starting or busy.'),
+      ssId: optionalName(
+        'Without `vmId`: invoke it in a VM restored from this snapshot, which stays alive.',
+      ),
+      params: Type.Optional(
+        Type.String({ description: 'The event: a string of JSON. Default, also for "": `{}`.' }),
+      ),
+      timeout_ms: Type.Optional(
+        Type.Integer({
+          minimum: 1,
+          maximum: timeouts.maxInvocationMs,
+          description: "Shortens the function's own time limit, never extends it; ms.",
+        }),
+      ),
+      mincore: later('whole number', [-1, null], 'Which mincore layers to load'),
+      mincore_size: later('whole number', [0, null], 'Size of the mincore layers'),
+      loadMincore: later('list', [[], null], 'Mincore layers to load'),
+      use_mem_file: later('boolean', [false, null], 'Restoring from the memory file'),
+      overlay_regions: later('boolean', [false, null], 'Mapping regions one by one'),
+      use_ws_file: later('boolean', [false, null], 'Restoring the working set from its own file'),
+      vmm_load_ws: later('boolean', [false, null], 'Loading the working set in the VMM'),
+      enableReap: later('boolean', [false, null], "REAP's restore"),
+      wsFileDirectIo: later('boolean', [false, null], 'Reading the working set past the cache'),
+      wsSingleRead: later('boolean', [false, null], 'Reading the working set at once'),
+      namespace: later('string', ['', null], 'The network slot'),
+    },
+    {
+      $id: 'Invocation',
+      additionalProperties: false,
+      description: 'An invocation. Neither `vmId` nor `ssId`: cold, in a VM booted for it.',
+    },
+  );
+}
+
+const ms = (description: string) => Type.Number({ description });
+
+const Phases = Type.Object(
+  {
+    vmmUp: Type.Optional(ms('The VMM process answers.')),
+    stateLoaded: Type.Optional(ms("The snapshot's device state is loaded.")),
+    resumed: Type.Optional(ms("The guest's CPUs run.")),
+    ready: ms('The instance can take the event.'),
+    firstResponse: ms('The answer is there: what users feel.'),
+  },
+  {
+    description:
+      "Milliseconds from the request's arrival until each point; absent where it did not occur.",
+  },
+);
+
+const InvocationResult = Type.Object(
+  {
+    duration: ms('The whole request, ms.'),
+    result: Type.String({ description: 'What the handler returned: a string of JSON.' }),
+    vmId: Type.String({ description: 'The VM that served it; it stays alive.' }),
+    traceId: Type.String({
+      description: 'Its trace: that of the `traceparent` header, else a new one.',
+    }),
+    startKind: Type.Enum(['cold', 'snapshot', 'warm'], {
+      type: 'string',
+      description: 'How the invocation got its instance.',
+    }),
+    handlerMs: ms("Inside the handler, by the guest's clock, ms."),
+    phases: Phases,
+    faults: Type.Object(
+      {
+        minor: Type.Integer({ description: 'Minor page faults.' }),
+        major: Type.Integer({ description: 'Major page faults: those that waited for the disk.' }),
+      },
+      {
+        description:
+          'Page faults of the VMM process while the invocation ran; of a new VM from its start.',
+      },
+    ),
+    logs: Type.String({ description: 'What the invocation printed, its last part.' }),
+  },
+  { $id: 'InvocationResult', description: 'What an invocation gave.' },
+);
+
+/** Invocation fields of the platform have the wire's names but for one. */
+function outputToWire(output: InvocationOutput): Static<typeof InvocationResult> {
+  return {
+    duration: output.durationMs,
+    result: output.result,
+    vmId: output.vmId,
+    traceId: output.traceId,
+    startKind: output.startKind,
+    handlerMs: output.handlerMs,
+    phases: output.phases,
+    faults: output.faults,
+    logs: output.logs,
+  };
+}
+
+/** The text goes to the guest as it is; it is read here only to refuse what is not JSON. */
+function checkParams(params: string | undefined): void {
+  if (params === undefined) return;
+  try {
+    JSON.parse(params);
+  } catch (cause) {
+    const where = describePosition(params, brokenJsonPosition(params));
+    throw new SparklerError(
+      'INVALID_PARAMS',
+      `params: must be a string of JSON; it is broken at ${where}.`,
+      { field: 'params' },
+      cause,
+    );
+  }
+}
+
+const ERRORS = [
+  'INVALID_PARAMS',
+  'FUNCTION_NOT_FOUND',
+  'FUNCTION_HAS_NO_CODE',
+  'FUNCTION_MISMATCH',
+  'VM_NOT_FOUND',
+  'VM_WRONG_STATE',
+  'SNAPSHOT_NOT_FOUND',
+  'SNAPSHOT_UNUSABLE',
+  'IMAGE_NOT_FOUND',
+  'KERNEL_NOT_FOUND',
+  'MEMORY_TOO_SMALL',
+  'HANDLER_NOT_FOUND',
+  'HANDLER_FAILED',
+  'HANDLER_EXITED',
+  'HANDLER_TIMEOUT',
+  'RESULT_NOT_JSON',
+  'RESULT_TOO_LARGE',
+  'GUEST_NOT_READY',
+  'GUEST_PANICKED',
+  'GUEST_PROTOCOL',
+  'VM_DIED',
+  'STORAGE_FULL',
+  'TOO_MANY_VMS',
+  'TOO_MANY_REQUESTS',
+  'DEPENDENCY_MISSING',
+  'VMM_FAILED',
+  'SHUTTING_DOWN',
+] as const;
+
+export function invocationRoutes(app: Api, { platform, config }: ApiContext): void {
+  const input = invocationInput(config);
+  app.addSchema(input).addSchema(InvocationResult);
+  app.post(
+    '/invocations',
+    {
+      bodyLimit: config.limits.invocationBodyBytes,
+      schema: {
+        operationId: 'invoke',
+        tags: ['invocations'],
+        summary: 'Invoke a function',
+        description:
+          'With `vmId` warm in that VM; else with `ssId` in a VM restored from that snapshot; else cold.',
+        body: ref(input),
+        response: { 200: ref(InvocationResult), ...bodyErrorAnswers(...ERRORS) },
+      },
+    },
+    async (request) => {
+      const { func_name, vmId, ssId, params, timeout_ms } = request.body;
+      const event = given(params);
+      checkParams(event);
+      const output = await platform.invoke(
+        compact({
+          functionName: func_name,
+          vmId: given(vmId),
+          ssId: given(ssId),
+          params: event,
+          timeoutMs: timeout_ms,
+          traceId: request.id,
+        }),
+      );
+      return outputToWire(output);
+    },
+  );
+}

@@ -1,0 +1,23 @@
+/** All resources. A new one is a file here and a line in this list. */
+import { codeRoutes } from './code.js';
+import type { Api, ApiContext } from './context.js';
+import { functionRoutes } from './functions.js';
+import { invocationRoutes } from './invocations.js';
+import { snapshotRoutes } from './snapshots.js';
+import { systemRoutes } from './system.js';
+import { vmRoutes } from './vms.js';
+import { ErrorSchema } from './wire.js';
+
+const RESOURCES = [
+  functionRoutes,
+  codeRoutes,
+  vmRoutes,
+  snapshotRoutes,
+  invocationRoutes,
+  systemRoutes,
+];
+
+export function registerRoutes(app: Api, context: ApiContext): void {
+  app.addSchema(ErrorSchema);
+  for (const register of RESOURCES) register(app, context);
+}

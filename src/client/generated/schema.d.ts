@@ -1,0 +1,2097 @@
+/** Made from the OpenAPI document by `npm run generate`; change src/api/ instead. */
+export interface paths {
+    "/functions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All functions */
+        get: operations["listFunctions"];
+        put?: never;
+        /**
+         * Create a function or change its settings
+         * @description Creating the same function twice is not an error.
+         */
+        post: operations["putFunction"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/functions/{func_name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One function */
+        get: operations["getFunction"];
+        put?: never;
+        post?: never;
+        /** Delete a function, its code and its snapshots */
+        delete: operations["deleteFunction"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/functions/{func_name}/code": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Upload a function's code
+         * @description The body is a zip or tar archive (the tar may be gzipped) of what the guest sees at `/var/task`. VMs that run keep the code they started with.
+         */
+        put: operations["putCode"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/functions/{func_name}/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What the function printed last
+         * @description The last lines of all its instances, oldest first.
+         */
+        get: operations["functionLogs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/healthz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether the daemon answers */
+        get: operations["health"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/info": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Version, accelerator, VMM, data folder */
+        get: operations["info"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/invocations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Invoke a function
+         * @description With `vmId` warm in that VM; else with `ssId` in a VM restored from that snapshot; else cold.
+         */
+        post: operations["invoke"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Metrics */
+        get: operations["metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/snapshots": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All snapshots */
+        get: operations["listSnapshots"];
+        put?: never;
+        /**
+         * Take a snapshot of a microVM
+         * @description The VM goes on afterwards.
+         */
+        post: operations["takeSnapshot"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/snapshots/{ssId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One snapshot */
+        get: operations["getSnapshot"];
+        put?: never;
+        post?: never;
+        /** Delete a snapshot and its files */
+        delete: operations["deleteSnapshot"];
+        options?: never;
+        head?: never;
+        /** Dig holes into a snapshot's memory file, or load or drop its cache */
+        patch: operations["patchSnapshot"];
+        trace?: never;
+    };
+    "/vms": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All microVMs */
+        get: operations["listVms"];
+        put?: never;
+        /**
+         * Start a microVM
+         * @description Answers at once; the VM may still be starting. Invocations of it wait until it is ready.
+         */
+        post: operations["startVm"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/vms/{vmId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One microVM */
+        get: operations["getVm"];
+        put?: never;
+        post?: never;
+        /**
+         * End a microVM
+         * @description Answers when it is gone.
+         */
+        delete: operations["deleteVm"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/vms/{vmId}/console": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The end of a VM's console
+         * @description Consoles of VMs that failed lately are kept too.
+         */
+        get: operations["vmConsole"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+}
+export type webhooks = Record<string, never>;
+export interface components {
+    schemas: {
+        /** @description An error. */
+        Error: {
+            /**
+             * @description Which error it is; docs/errors.md lists them.
+             * @enum {string}
+             */
+            code: "INVALID_REQUEST" | "INVALID_PARAMS" | "INVALID_ARCHIVE" | "INVALID_CONFIG" | "UNSUPPORTED_FIELD" | "PATH_NOT_ALLOWED" | "MEMORY_TOO_SMALL" | "LIMIT_EXCEEDED" | "HOST_NOT_ALLOWED" | "ORIGIN_NOT_ALLOWED" | "ROUTE_NOT_FOUND" | "FUNCTION_NOT_FOUND" | "IMAGE_NOT_FOUND" | "KERNEL_NOT_FOUND" | "VM_NOT_FOUND" | "SNAPSHOT_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "UNSUPPORTED_MEDIA_TYPE" | "BODY_TOO_LARGE" | "ARCHIVE_TOO_LARGE" | "HEADERS_TOO_LARGE" | "FUNCTION_HAS_NO_CODE" | "FUNCTION_IN_USE" | "FUNCTION_MISMATCH" | "SNAPSHOT_IN_USE" | "SNAPSHOT_UNUSABLE" | "VM_WRONG_STATE" | "OPERATION_UNSUPPORTED" | "HANDLER_NOT_FOUND" | "HANDLER_FAILED" | "HANDLER_EXITED" | "HANDLER_TIMEOUT" | "RESULT_NOT_JSON" | "RESULT_TOO_LARGE" | "GUEST_NOT_READY" | "GUEST_PANICKED" | "GUEST_PROTOCOL" | "VM_DIED" | "STORAGE_FULL" | "TOO_MANY_VMS" | "TOO_MANY_REQUESTS" | "DEPENDENCY_MISSING" | "DATA_IN_USE" | "VMM_FAILED" | "IMAGE_BUILD_FAILED" | "SHUTTING_DOWN" | "DAEMON_UNREACHABLE" | "INTERNAL";
+            /** @description The guest console's last lines. */
+            console?: string;
+            /** @description The function's own error type. */
+            errorType?: string;
+            /**
+             * @description Who can do something about it.
+             * @enum {string}
+             */
+            fault: "caller" | "function" | "guest" | "host" | "platform";
+            /** @description The field of the request that is wrong. */
+            field?: string;
+            /** @description What the function printed last. */
+            logs?: string;
+            /** @description What is wrong and, where possible, what to do. */
+            message: string;
+            /** @description The same request may succeed later. */
+            retryable: boolean;
+            /** @description The function's own stack trace. */
+            stack?: string;
+            /** @description The step that failed. */
+            step?: string;
+        };
+        /** @description A function. */
+        Function: {
+            /** @description Size of the code drive, bytes. */
+            code_bytes?: number;
+            /** @description SHA-256 of the code drive; absent until code was uploaded. */
+            code_sha256?: string;
+            /**
+             * Format: date-time
+             * @description When the function was created.
+             */
+            created_at: string;
+            /** @description Environment of the handler. */
+            env: {
+                [key: string]: string;
+            };
+            /** @description The function's name. */
+            func_name: string;
+            /** @description The handler as `file.function`. */
+            handler: string;
+            /** @description Alias of the root file system. */
+            image: string;
+            /** @description Alias of the guest kernel. */
+            kernel: string;
+            /** @description Memory of its microVMs, MiB. */
+            mem_size: number;
+            /**
+             * @description What runs the handler.
+             * @enum {string}
+             */
+            runtime: "python3" | "nodejs";
+            /** @description Time limit of an invocation, ms. */
+            timeout_ms: number;
+            /**
+             * Format: date-time
+             * @description When its settings or code last changed.
+             */
+            updated_at: string;
+            /** @description vCPUs of its microVMs. */
+            vcpu: number;
+        };
+        /** @description Settings of a function. What is left out keeps its value or gets its default. */
+        FunctionInput: {
+            /** @description Environment of the handler: replaces the whole environment. */
+            env?: {
+                [key: string]: string;
+            };
+            /** @description The function's name. */
+            func_name: string;
+            /** @description The handler as `file.function`. Default `app.handler`. */
+            handler?: string;
+            /** @description Alias of the root file system, from the configuration. */
+            image?: string;
+            /** @description Alias of the guest kernel, from the configuration. */
+            kernel?: string;
+            /** @description Memory, MiB. */
+            mem_size?: number;
+            /**
+             * @description What runs the handler. Default `python3`.
+             * @enum {string}
+             */
+            runtime?: "python3" | "nodejs";
+            /** @description Time limit of an invocation, ms. */
+            timeout_ms?: number;
+            /** @description vCPUs. */
+            vcpu?: number;
+        };
+        /** @description The daemon answers. */
+        Health: {
+            /**
+             * @description Always `ok`.
+             * @enum {string}
+             */
+            status: "ok";
+        };
+        /** @description The daemon. */
+        Info: {
+            /**
+             * @description How guests run; `tcg` (software emulation) isolates nothing.
+             * @enum {string}
+             */
+            accelerator: "kvm" | "tcg" | "none";
+            /** @description Why this one. */
+            acceleratorReason: string;
+            /** @description The data folder. */
+            dataDir: string;
+            /** @description What the last daemon left and this one ended when it started, by kind. */
+            reclaimed: {
+                [key: string]: number;
+            };
+            /** @description Sparkler's version. */
+            version: string;
+            /** @description Name and version of the VMM. */
+            vmm: string;
+        };
+        /** @description An invocation. Neither `vmId` nor `ssId`: cold, in a VM booted for it. */
+        Invocation: {
+            /**
+             * @description REAP's restore. A boolean; not in this version: only false or null is accepted.
+             * @enum {unknown}
+             */
+            enableReap?: false | null;
+            /** @description The function to invoke. */
+            func_name: string;
+            /**
+             * @description Mincore layers to load. A list; not in this version: only [] or null is accepted.
+             * @enum {unknown}
+             */
+            loadMincore?: never[] | null;
+            /**
+             * @description Which mincore layers to load. A whole number; not in this version: only -1 or null is accepted.
+             * @enum {unknown}
+             */
+            mincore?: -1 | null;
+            /**
+             * @description Size of the mincore layers. A whole number; not in this version: only 0 or null is accepted.
+             * @enum {unknown}
+             */
+            mincore_size?: 0 | null;
+            /**
+             * @description The network slot. A string; not in this version: only "" or null is accepted.
+             * @enum {unknown}
+             */
+            namespace?: "" | null;
+            /**
+             * @description Mapping regions one by one. A boolean; not in this version: only false or null is accepted.
+             * @enum {unknown}
+             */
+            overlay_regions?: false | null;
+            /** @description The event: a string of JSON. Default, also for "": `{}`. */
+            params?: string;
+            /** @description Without `vmId`: invoke it in a VM restored from this snapshot, which stays alive. */
+            ssId?: string;
+            /** @description Shortens the function's own time limit, never extends it; ms. */
+            timeout_ms?: number;
+            /**
+             * @description Restoring from the memory file. A boolean; not in this version: only false or null is accepted.
+             * @enum {unknown}
+             */
+            use_mem_file?: false | null;
+            /**
+             * @description Restoring the working set from its own file. A boolean; not in this version: only false or null is accepted.
+             * @enum {unknown}
+             */
+            use_ws_file?: false | null;
+            /** @description Invoke it warm, in this VM. Waits while the VM is starting or busy. */
+            vmId?: string;
+            /**
+             * @description Loading the working set in the VMM. A boolean; not in this version: only false or null is accepted.
+             * @enum {unknown}
+             */
+            vmm_load_ws?: false | null;
+            /**
+             * @description Reading the working set past the cache. A boolean; not in this version: only false or null is accepted.
+             * @enum {unknown}
+             */
+            wsFileDirectIo?: false | null;
+            /**
+             * @description Reading the working set at once. A boolean; not in this version: only false or null is accepted.
+             * @enum {unknown}
+             */
+            wsSingleRead?: false | null;
+        };
+        /** @description What an invocation gave. */
+        InvocationResult: {
+            /** @description The whole request, ms. */
+            duration: number;
+            /** @description Page faults of the VMM process while the invocation ran; of a new VM from its start. */
+            faults: {
+                /** @description Major page faults: those that waited for the disk. */
+                major: number;
+                /** @description Minor page faults. */
+                minor: number;
+            };
+            /** @description Inside the handler, by the guest's clock, ms. */
+            handlerMs: number;
+            /** @description What the invocation printed, its last part. */
+            logs: string;
+            /** @description Milliseconds from the request's arrival until each point; absent where it did not occur. */
+            phases: {
+                /** @description The answer is there: what users feel. */
+                firstResponse: number;
+                /** @description The instance can take the event. */
+                ready: number;
+                /** @description The guest's CPUs run. */
+                resumed?: number;
+                /** @description The snapshot's device state is loaded. */
+                stateLoaded?: number;
+                /** @description The VMM process answers. */
+                vmmUp?: number;
+            };
+            /** @description What the handler returned: a string of JSON. */
+            result: string;
+            /**
+             * @description How the invocation got its instance.
+             * @enum {string}
+             */
+            startKind: "cold" | "snapshot" | "warm";
+            /** @description Its trace: that of the `traceparent` header, else a new one. */
+            traceId: string;
+            /** @description The VM that served it; it stays alive. */
+            vmId: string;
+        };
+        /** @description A snapshot. */
+        Snapshot: {
+            /** @description SHA-256 of the function's code drive. */
+            code_sha256: string;
+            /**
+             * Format: date-time
+             * @description When it was taken.
+             */
+            created_at: string;
+            /** @description Bytes that its files take on disk; the memory file is sparse. */
+            disk_bytes: number;
+            /** @description The function that the VM ran. */
+            func_name: string;
+            /** @description Alias of the root file system. */
+            image: string;
+            /** @description Of the original; always the same in this version. */
+            interval_threshold: number;
+            /** @description Alias of the guest kernel. */
+            kernel: string;
+            /** @description File of guest memory. */
+            mem_file_path: string;
+            /** @description Memory of the machine, MiB. */
+            mem_size: number;
+            /** @description Of the original; always the same in this version. */
+            record_regions: boolean;
+            /** @description Of the original; always the same in this version. */
+            size_threshold: number;
+            /** @description File of the device state. */
+            snapshot_path: string;
+            /**
+             * @description All of memory.
+             * @enum {string}
+             */
+            snapshot_type: "Full";
+            /** @description Its id. */
+            ssId: string;
+            /** @description vCPUs of the machine. */
+            vcpu: number;
+            /** @description Name and version of the VMM that took it. */
+            version: string;
+            /** @description The VM that it was taken of; it may be gone. */
+            vmId: string;
+        };
+        /** @description A snapshot to take. */
+        SnapshotInput: {
+            /**
+             * @description Smallest gap between regions. A whole number; not in this version: only 0 or null is accepted.
+             * @enum {unknown}
+             */
+            interval_threshold?: 0 | null;
+            /** @description Where guest memory goes: an absolute path inside a folder that the configuration allows. Default: the snapshot's own folder. */
+            mem_file_path?: string;
+            /**
+             * @description Recording the regions that are not zero. A boolean; not in this version: only false or null is accepted.
+             * @enum {unknown}
+             */
+            record_regions?: false | null;
+            /**
+             * @description Smallest region kept. A whole number; not in this version: only 0 or null is accepted.
+             * @enum {unknown}
+             */
+            size_threshold?: 0 | null;
+            /** @description Where the device state goes: an absolute path inside a folder that the configuration allows. Default: the snapshot's own folder. */
+            snapshot_path?: string;
+            /**
+             * @description All of memory: the only type there is.
+             * @enum {string}
+             */
+            snapshot_type?: "Full";
+            /** @description Its id. Default: a new one. */
+            ssId?: string;
+            /** @description The original's wish for a format of Firecracker's. Has no effect: the answer names the VMM that took the snapshot. */
+            version?: string;
+            /** @description The VM to take it of. */
+            vmId: string;
+        };
+        /** @description What to do. */
+        SnapshotPatch: {
+            /** @description Make zero blocks of the memory file holes. */
+            dig_hole?: boolean;
+            /** @description Drop the memory file from the page cache. */
+            drop_cache?: boolean;
+            /** @description Read the memory file into the page cache. */
+            load_cache?: boolean;
+        };
+        /** @description A snapshot that was just taken. */
+        SnapshotTaken: {
+            /** @description SHA-256 of the function's code drive. */
+            code_sha256: string;
+            /**
+             * Format: date-time
+             * @description When it was taken.
+             */
+            created_at: string;
+            /** @description Bytes that its files take on disk; the memory file is sparse. */
+            disk_bytes: number;
+            /** @description Taking it, the whole request, ms. */
+            duration_ms: number;
+            /** @description The function that the VM ran. */
+            func_name: string;
+            /** @description Alias of the root file system. */
+            image: string;
+            /** @description Of the original; always the same in this version. */
+            interval_threshold: number;
+            /** @description Alias of the guest kernel. */
+            kernel: string;
+            /** @description File of guest memory. */
+            mem_file_path: string;
+            /** @description Memory of the machine, MiB. */
+            mem_size: number;
+            /** @description For so long the guest stood still, ms. */
+            paused_ms: number;
+            /** @description Of the original; always the same in this version. */
+            record_regions: boolean;
+            /** @description Of the original; always the same in this version. */
+            size_threshold: number;
+            /** @description File of the device state. */
+            snapshot_path: string;
+            /**
+             * @description All of memory.
+             * @enum {string}
+             */
+            snapshot_type: "Full";
+            /** @description Its id. */
+            ssId: string;
+            /** @description vCPUs of the machine. */
+            vcpu: number;
+            /** @description Name and version of the VMM that took it. */
+            version: string;
+            /** @description The VM that it was taken of; it may be gone. */
+            vmId: string;
+        };
+        /** @description A microVM. */
+        VM: {
+            /** @description An invocation is running. */
+            busy: boolean;
+            /**
+             * Format: date-time
+             * @description When it was asked for.
+             */
+            createdAt: string;
+            /** @description How many invocations it has served. */
+            invocations: number;
+            /** @description Its network slot. */
+            namespace?: string;
+            /** @description Process id of the VMM. */
+            pid?: number;
+            /** @description Resident memory of the VMM process, bytes. */
+            residentBytes?: number;
+            /** @description The snapshot that it was restored from. */
+            ssId?: string;
+            /**
+             * @description How it was started.
+             * @enum {string}
+             */
+            startKind: "cold" | "snapshot";
+            /**
+             * @description `starting`: cannot serve yet, invocations wait. `paused`: restored ahead, resumed by its first invocation.
+             * @enum {string}
+             */
+            state: "starting" | "running" | "paused" | "failed" | "closing" | "closed";
+            /** @description What it was made of. */
+            vmConf: {
+                /**
+                 * @description How its instructions run: hardware, software emulation, not at all.
+                 * @enum {string}
+                 */
+                accelerator: "kvm" | "tcg" | "none";
+                /** @description The function that it runs. */
+                func_name: string;
+                /** @description Alias of the root file system. */
+                image: string;
+                /** @description Alias of the guest kernel. */
+                kernel: string;
+                /** @description Memory, MiB. */
+                mem_size: number;
+                /** @description vCPUs. */
+                vcpu: number;
+            };
+            /** @description Its id. */
+            vmId: string;
+            /** @description The VM's folder on the host. */
+            vmPath: string;
+        };
+        /** @description A microVM to start. */
+        VMInput: {
+            /**
+             * @description Memory by balloon. A boolean; not in this version: only false or null is accepted.
+             * @enum {unknown}
+             */
+            enable_balloon?: false | null;
+            /**
+             * @description Memory by Faascale's blocks. A boolean; not in this version: only false or null is accepted.
+             * @enum {unknown}
+             */
+            enable_faascale?: false | null;
+            /** @description The function that it shall run. */
+            func_name: string;
+            /** @description Alias of the guest kernel. Default: the function's. */
+            kernel?: string;
+            /** @description Memory, MiB. Default: the function's. */
+            mem?: number;
+            /**
+             * @description The network slot. A string; not in this version: only "" or null is accepted.
+             * @enum {unknown}
+             */
+            namespace?: "" | null;
+            /** @description Restore this snapshot. The VM stays paused, its state loaded, until its first invocation. */
+            ssId?: string;
+            /** @description vCPUs. Default: the function's. */
+            vcpu?: number;
+        };
+    };
+    responses: never;
+    parameters: never;
+    requestBodies: never;
+    headers: never;
+    pathItems: never;
+}
+export type $defs = Record<string, never>;
+export interface operations {
+    listFunctions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The functions. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Function"][];
+                };
+            };
+            /** @description `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    putFunction: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FunctionInput"];
+            };
+        };
+        responses: {
+            /** @description A function. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Function"];
+                };
+            };
+            /** @description `UNSUPPORTED_FIELD`, `MEMORY_TOO_SMALL`, `LIMIT_EXCEEDED`, `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `IMAGE_NOT_FOUND`, `KERNEL_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `STORAGE_FULL` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `BODY_TOO_LARGE` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SHUTTING_DOWN` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    getFunction: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The function's name. */
+                func_name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A function. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Function"];
+                };
+            };
+            /** @description `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `FUNCTION_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    deleteFunction: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The function's name. */
+                func_name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The function is gone. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `FUNCTION_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `FUNCTION_IN_USE`, `SNAPSHOT_IN_USE` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    putCode: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The function's name. */
+                func_name: string;
+            };
+            cookie?: never;
+        };
+        /** @description The archive. */
+        requestBody: {
+            content: {
+                "application/gzip": string;
+                "application/octet-stream": string;
+                "application/x-tar": string;
+                "application/zip": string;
+            };
+        };
+        responses: {
+            /** @description A function. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Function"];
+                };
+            };
+            /** @description `INVALID_ARCHIVE`, `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `FUNCTION_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `STORAGE_FULL` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `ARCHIVE_TOO_LARGE` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SHUTTING_DOWN` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    functionLogs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The function's name. */
+                func_name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The lines. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `FUNCTION_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    health: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The daemon answers. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    info: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The daemon. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Info"];
+                };
+            };
+            /** @description `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    invoke: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Invocation"];
+            };
+        };
+        responses: {
+            /** @description What an invocation gave. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvocationResult"];
+                };
+            };
+            /** @description `UNSUPPORTED_FIELD`, `INVALID_PARAMS`, `MEMORY_TOO_SMALL`, `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `FUNCTION_NOT_FOUND`, `VM_NOT_FOUND`, `SNAPSHOT_NOT_FOUND`, `IMAGE_NOT_FOUND`, `KERNEL_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `FUNCTION_HAS_NO_CODE`, `FUNCTION_MISMATCH`, `VM_WRONG_STATE`, `SNAPSHOT_UNUSABLE`, `STORAGE_FULL` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `BODY_TOO_LARGE` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HANDLER_NOT_FOUND`, `HANDLER_FAILED`, `HANDLER_EXITED`, `HANDLER_TIMEOUT`, `RESULT_NOT_JSON`, `RESULT_TOO_LARGE` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `GUEST_NOT_READY`, `GUEST_PANICKED`, `GUEST_PROTOCOL`, `VM_DIED` */
+            424: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `TOO_MANY_VMS`, `TOO_MANY_REQUESTS` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `DEPENDENCY_MISSING`, `VMM_FAILED`, `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SHUTTING_DOWN` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    metrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Prometheus' text format. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    listSnapshots: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The snapshots. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Snapshot"][];
+                };
+            };
+            /** @description `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    takeSnapshot: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SnapshotInput"];
+            };
+        };
+        responses: {
+            /** @description A snapshot that was just taken. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SnapshotTaken"];
+                };
+            };
+            /** @description `UNSUPPORTED_FIELD`, `PATH_NOT_ALLOWED`, `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `VM_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `VM_WRONG_STATE`, `OPERATION_UNSUPPORTED`, `STORAGE_FULL` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `BODY_TOO_LARGE` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `VM_DIED` */
+            424: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `VMM_FAILED`, `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SHUTTING_DOWN` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    getSnapshot: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the snapshot. */
+                ssId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A snapshot. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Snapshot"];
+                };
+            };
+            /** @description `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SNAPSHOT_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    deleteSnapshot: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the snapshot. */
+                ssId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The snapshot is gone. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SNAPSHOT_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SNAPSHOT_IN_USE` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    patchSnapshot: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the snapshot. */
+                ssId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SnapshotPatch"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `UNSUPPORTED_FIELD`, `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SNAPSHOT_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SNAPSHOT_IN_USE`, `SNAPSHOT_UNUSABLE` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `BODY_TOO_LARGE` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    listVms: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The VMs. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VM"][];
+                };
+            };
+            /** @description `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    startVm: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VMInput"];
+            };
+        };
+        responses: {
+            /** @description A microVM. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VM"];
+                };
+            };
+            /** @description `UNSUPPORTED_FIELD`, `MEMORY_TOO_SMALL`, `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `FUNCTION_NOT_FOUND`, `SNAPSHOT_NOT_FOUND`, `IMAGE_NOT_FOUND`, `KERNEL_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `FUNCTION_HAS_NO_CODE`, `FUNCTION_MISMATCH`, `SNAPSHOT_UNUSABLE`, `STORAGE_FULL` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `BODY_TOO_LARGE` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `TOO_MANY_VMS` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `VMM_FAILED`, `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SHUTTING_DOWN` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    getVm: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the VM. */
+                vmId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A microVM. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VM"];
+                };
+            };
+            /** @description `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `VM_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    deleteVm: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the VM. */
+                vmId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The VM is gone. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `VM_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    vmConsole: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the VM. */
+                vmId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The console. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `VM_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+}

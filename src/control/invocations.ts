@@ -1,0 +1,195 @@
+/** An invocation: finds or starts its VM, waits for its turn, calls the handler, measures. */
+import type { Config } from '../config/index.js';
+import { SparklerError } from '../errors.js';
+import { newTraceId, type Metrics } from '../telemetry/index.js';
+import type { VmStats } from '../vmm/index.js';
+import { invalid } from './errors.js';
+import type { Functions } from './functions.js';
+import type { InvocationInput, InvocationOutput, InvocationPhases, StartKind } from './types.js';
+import type { Vm } from './vm.js';
+import type { Vms } from './vms.js';
+
+export interface InvocationsDeps {
+  readonly config: Config;
+  readonly functions: Functions;
+  readonly vms: Vms;
+  readonly metrics: Metrics;
+}
+
+/** One request, with what is known before its VM is. */
+interface Call {
+  readonly functionName: string;
+  readonly event: string;
+  readonly timeoutMs: number;
+  readonly traceId: string;
+  /** `performance.now()` at the request's arrival: all phases count from here. */
+  readonly requested: number;
+}
+
+interface Target {
+  readonly vm: Vm;
+  /** Made for this invocation: when that fails, nothing is left behind. */
+  readonly made: boolean;
+}
+
+const NOTHING_YET: VmStats = { minorFaults: 0, majorFaults: 0, residentBytes: 0 };
+const NO_EVENT = '{}';
+
+export class Invocations {
+  readonly #deps: InvocationsDeps;
+
+  constructor(deps: InvocationsDeps) {
+    this.#deps = deps;
+  }
+
+  /** @throws SparklerError of every kind; see docs/errors.md. */
+  async invoke(input: InvocationInput): Promise<InvocationOutput> {
+    const call = this.#check(input);
+    let kind: StartKind = input.vmId === undefined ? (input.ssId ? 'snapshot' : 'cold') : 'warm';
+    try {
+      const target = await this.#target(input);
+      if (target.vm.asleep) kind = 'snapshot';
+      const output = await this.#run(target, call, kind);
+      this.#count(call, kind, 'ok', output);
+      return output;
+    } catch (error) {
+      this.#count(call, kind, error instanceof SparklerError ? error.code : 'INTERNAL');
+      throw error;
+    }
+  }
+
+  #check(input: InvocationInput): Call {
+    const requested = performance.now();
+    const fn = this.#deps.functions.get(input.functionName);
+    const { limits } = this.#deps.config;
+    const event = input.params ?? NO_EVENT;
+    if (Buffer.byteLength(event) > limits.invocationBodyBytes) {
+      const message = `params takes more than ${limits.invocationBodyBytes} bytes.`;
+      throw new SparklerError('BODY_TOO_LARGE', message, { field: 'params' });
+    }
+    checkJson(event);
+    const { timeoutMs } = input;
+    if (timeoutMs !== undefined && (!Number.isSafeInteger(timeoutMs) || timeoutMs < 1)) {
+      throw invalid('timeout_ms', 'must be a whole number of milliseconds, at least 1');
+    }
+    return {
+      functionName: fn.name,
+      event,
+      timeoutMs: Math.min(fn.timeoutMs, timeoutMs ?? fn.timeoutMs),
+      traceId: input.traceId ?? newTraceId(),
+      requested,
+    };
+  }
+
+  async #target(input: InvocationInput): Promise<Target> {
+    const { vms } = this.#deps;
+    const { vmId, functionName, ssId, namespace } = input;
+    if (vmId === undefined) {
+      const vm = await vms.create({
+        functionName,
+        ...(ssId !== undefined && { ssId }),
+        ...(namespace !== undefined && { namespace }),
+      });
+      return { vm, made: true };
+    }
+    const vm = vms.get(vmId);
+    if (vm.functionName === functionName) return { vm, made: false };
+    throw new SparklerError(
+      'FUNCTION_MISMATCH',
+      `VM ${vmId} runs the function ${vm.functionName}, not ${functionName}.`,
+      { field: 'func_name' },
+    );
+  }
+
+  async #run({ vm, made }: Target, call: Call, kind: StartKind): Promise<InvocationOutput> {
+    const release = await vm.turns.take(this.#deps.config.limits.maxQueuedPerVm);
+    try {
+      await vm.started;
+      return await this.#call(vm, made, call, kind);
+    } catch (error) {
+      throw await this.#failed(vm, made, error);
+    } finally {
+      vm.usedAt = performance.now();
+      release();
+    }
+  }
+
+  async #call(vm: Vm, made: boolean, call: Call, kind: StartKind): Promise<InvocationOutput> {
+    const { starter } = this.#deps.vms;
+    const before = made ? NOTHING_YET : await vm.stats();
+    const resumed = vm.asleep ? await starter.activate(vm) : undefined;
+    const instance = await starter.ensureInstance(vm);
+    const { session } = vm.live();
+    const ready = performance.now();
+    const context = {
+      requestId: call.traceId,
+      functionName: call.functionName,
+      memoryMiB: vm.request.memMiB,
+    };
+    const answer = await session.invoke(instance, call.event, context, call.timeoutMs);
+    const answered = performance.now();
+    vm.invocations++;
+    const after = await vm.stats();
+    return {
+      vmId: vm.vmId,
+      traceId: call.traceId,
+      startKind: kind,
+      result: answer.json.toString(),
+      durationMs: performance.now() - call.requested,
+      handlerMs: answer.handlerMs,
+      phases: phasesOf(vm, made, call.requested, { resumed, ready, answered }),
+      faults: {
+        minor: Math.max(0, after.minorFaults - before.minorFaults),
+        major: Math.max(0, after.majorFaults - before.majorFaults),
+      },
+      logs: answer.logs,
+    };
+  }
+
+  /** Ends what must not stay after a failure, and says what went wrong as fully as is known. */
+  async #failed(vm: Vm, made: boolean, error: unknown): Promise<SparklerError> {
+    const known = vm.ending ?? vm.explain(error);
+    const { fault } = known.kind;
+    const broken = fault === 'guest' || known.code === 'VMM_FAILED';
+    if (made || broken) await this.#deps.vms.end(vm, broken ? 'died' : 'deleted', known);
+    // Explained again: the console's last lines are complete when the VMM is gone.
+    return broken ? vm.explain(known) : known;
+  }
+
+  #count(call: Call, startKind: StartKind, outcome: string, output?: InvocationOutput): void {
+    this.#deps.metrics.invocationEnded({
+      startKind,
+      outcome,
+      durationMs: output?.durationMs ?? performance.now() - call.requested,
+      ...(output && { handlerMs: output.handlerMs, phases: { ...output.phases } }),
+    });
+  }
+}
+
+function phasesOf(
+  vm: Vm,
+  made: boolean,
+  requested: number,
+  at: { readonly resumed: number | undefined; readonly ready: number; readonly answered: number },
+): InvocationPhases {
+  const since = (mark: number): number => mark - requested;
+  const marks = made ? vm.machine?.marks : undefined;
+  return {
+    ...(marks && { vmmUp: since(marks.vmmUp) }),
+    ...(marks?.stateLoaded !== undefined && { stateLoaded: since(marks.stateLoaded) }),
+    ...(at.resumed !== undefined && { resumed: since(at.resumed) }),
+    ready: since(at.ready),
+    firstResponse: since(at.answered),
+  };
+}
+
+function checkJson(event: string): void {
+  if (event === NO_EVENT) return;
+  try {
+    JSON.parse(event);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const message = `params is not JSON: ${reason}`;
+    throw new SparklerError('INVALID_PARAMS', message, { field: 'params' }, error);
+  }
+}

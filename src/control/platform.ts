@@ -1,0 +1,238 @@
+/** The platform: all use cases behind one interface, joined to the rooms below. */
+import type { Readable } from 'node:stream';
+import type { Config } from '../config/index.js';
+import { SparklerError } from '../errors.js';
+import type { Registry } from '../registry/index.js';
+import type { SnapshotStore } from '../snapshot/index.js';
+import { Metrics, type Logger } from '../telemetry/index.js';
+import { within, type VmmDriver } from '../vmm/index.js';
+import { Functions } from './functions.js';
+import { Invocations } from './invocations.js';
+import { FunctionLogs } from './logs.js';
+import type { ImagePort } from './ports.js';
+import { Snapshots } from './snapshots.js';
+import type {
+  FunctionInput,
+  FunctionRecord,
+  InvocationInput,
+  InvocationOutput,
+  Platform,
+  PlatformInfo,
+  SnapshotInput,
+  SnapshotPatch,
+  SnapshotRecord,
+  SnapshotTaken,
+  VmInput,
+  VmView,
+} from './types.js';
+import { Vms } from './vms.js';
+
+export interface PlatformDeps {
+  readonly config: Config;
+  readonly registry: Registry;
+  readonly driver: VmmDriver;
+  readonly images: ImagePort;
+  readonly store: SnapshotStore;
+  readonly logger: Logger;
+  readonly version: string;
+  readonly acceleratorReason: string;
+  /** What `reclaim` ended before this platform was made. */
+  readonly reclaimed: Readonly<Record<string, number>>;
+}
+
+/** Output of all functions together that is kept, as a multiple of what is kept of one. */
+const LOGS_OF_FUNCTIONS = 64;
+
+/**
+ * Joins everything. The registry is reclaimed and the snapshots scanned before; code that nothing
+ * uses any more is removed here.
+ */
+export async function createPlatform(deps: PlatformDeps): Promise<Platform> {
+  const platform = new LocalPlatform(deps);
+  await platform.sweep();
+  return platform;
+}
+
+class LocalPlatform implements Platform {
+  readonly #deps: PlatformDeps;
+  readonly #metrics: Metrics;
+  readonly #logs: FunctionLogs;
+  readonly #functions: Functions;
+  readonly #snapshots: Snapshots;
+  readonly #vms: Vms;
+  readonly #invocations: Invocations;
+  #closing: Promise<void> | undefined;
+
+  constructor(deps: PlatformDeps) {
+    this.#deps = deps;
+    const { functionLogBytes } = deps.config.limits;
+    this.#logs = new FunctionLogs(functionLogBytes, LOGS_OF_FUNCTIONS * functionLogBytes);
+    this.#metrics = new Metrics({
+      vmsByState: () => this.#vmsByState(),
+      snapshots: () => this.#snapshotTotals(),
+    });
+    this.#metrics.reclaimed(deps.reclaimed);
+    this.#functions = new Functions({
+      ...deps,
+      codeInUse: (name, codeId) => this.#codeInUse(name, codeId),
+    });
+    const shared = { ...deps, functions: this.#functions, metrics: this.#metrics };
+    this.#snapshots = new Snapshots({ ...shared, vms: () => this.#vms });
+    this.#vms = new Vms({
+      ...shared,
+      journal: deps.registry.journal,
+      logs: this.#logs,
+      snapshot: (ssId) => this.#snapshots.get(ssId),
+    });
+    this.#invocations = new Invocations({ ...shared, vms: this.#vms });
+  }
+
+  /** Removes code drives that no function, VM or snapshot uses. */
+  sweep(): Promise<void> {
+    return this.#functions.sweepAll();
+  }
+
+  putFunction(input: FunctionInput): FunctionRecord {
+    this.#mustBeOpen();
+    return this.#functions.put(input);
+  }
+  listFunctions(): FunctionRecord[] {
+    return this.#functions.list();
+  }
+  getFunction(name: string): FunctionRecord {
+    return this.#functions.get(name);
+  }
+  async putCode(name: string, archive: Readable): Promise<FunctionRecord> {
+    this.#mustBeOpen();
+    return this.#functions.putCode(name, archive);
+  }
+  functionLogs(name: string): string {
+    this.#functions.get(name);
+    return this.#logs.text(name);
+  }
+
+  async deleteFunction(name: string): Promise<void> {
+    this.#mustBeOpen();
+    this.#functions.get(name);
+    const user = this.#vms.all().find((vm) => vm.functionName === name);
+    if (user) {
+      const message = `The function ${name} is in use by VM ${user.vmId}. Delete the VM first.`;
+      throw new SparklerError('FUNCTION_IN_USE', message, { field: 'func_name' });
+    }
+    // The function first: from then on nothing new can start of it.
+    const snapshots = this.#snapshots.of(name);
+    await this.#functions.delete(name);
+    await this.#snapshots.deleteAll(snapshots);
+    this.#logs.forget(name);
+  }
+
+  listVms(): VmView[] {
+    return this.#vms.all().map((vm) => vm.view(this.#accelerator));
+  }
+  async getVm(vmId: string): Promise<VmView> {
+    const vm = this.#vms.get(vmId);
+    const { hasProcess } = this.#deps.driver.capabilities;
+    if (!hasProcess || !vm.isStarted) return vm.view(this.#accelerator);
+    const { residentBytes } = await vm.stats();
+    return vm.view(this.#accelerator, residentBytes);
+  }
+  async createVm(input: VmInput): Promise<VmView> {
+    this.#mustBeOpen();
+    const vm = await this.#vms.create(input);
+    return vm.view(this.#accelerator);
+  }
+  async deleteVm(vmId: string): Promise<void> {
+    const vm = this.#vms.get(vmId);
+    const message = `VM ${vmId} was deleted while it ran.`;
+    await this.#vms.end(vm, 'deleted', new SparklerError('VM_DIED', message, { field: 'vmId' }));
+  }
+  vmConsole(vmId: string): string {
+    return this.#vms.console(vmId);
+  }
+
+  async takeSnapshot(input: SnapshotInput): Promise<SnapshotTaken> {
+    this.#mustBeOpen();
+    return this.#snapshots.take(input);
+  }
+  listSnapshots(): SnapshotRecord[] {
+    return this.#snapshots.list();
+  }
+  getSnapshot(ssId: string): SnapshotRecord {
+    return this.#snapshots.get(ssId);
+  }
+  async patchSnapshot(ssId: string, patch: SnapshotPatch): Promise<void> {
+    this.#mustBeOpen();
+    await this.#snapshots.patch(ssId, patch);
+  }
+  async deleteSnapshot(ssId: string): Promise<void> {
+    this.#mustBeOpen();
+    await this.#snapshots.delete(ssId);
+  }
+
+  async invoke(input: InvocationInput): Promise<InvocationOutput> {
+    this.#mustBeOpen();
+    return this.#invocations.invoke(input);
+  }
+
+  info(): PlatformInfo {
+    const { driver, version, acceleratorReason, config, reclaimed } = this.#deps;
+    const { accelerator, vmm, version: vmmVersion } = driver.capabilities;
+    const { dataDir } = config;
+    const vmmName = `${vmm} ${vmmVersion}`;
+    return { version, accelerator, acceleratorReason, vmm: vmmName, dataDir, reclaimed };
+  }
+  metrics(): Promise<string> {
+    return this.#metrics.text();
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const { config, registry, store, logger } = this.#deps;
+    const all = Promise.all([this.#vms.close(shuttingDown()), store.settled()]);
+    try {
+      await within(all, config.timeouts.shutdownMs);
+    } catch (error) {
+      // The journal names what is left; the next start ends it.
+      logger.error({ err: error }, 'not everything could be ended in time');
+    }
+    registry.close();
+  }
+
+  get #accelerator(): VmView['accelerator'] {
+    return this.#deps.driver.capabilities.accelerator;
+  }
+
+  #mustBeOpen(): void {
+    if (this.#closing) throw shuttingDown();
+  }
+
+  #codeInUse(name: string, codeId: string): boolean {
+    const uses = (user: { functionName: string; codeId: string }): boolean =>
+      user.functionName === name && user.codeId === codeId;
+    const vms = this.#vms.all().map((vm) => ({
+      functionName: vm.functionName,
+      codeId: vm.request.codeId,
+    }));
+    return vms.some(uses) || this.#snapshots.list().some(uses);
+  }
+
+  #vmsByState(): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const { state } of this.#vms.all()) counts[state] = (counts[state] ?? 0) + 1;
+    return counts;
+  }
+
+  #snapshotTotals(): { count: number; diskBytes: number } {
+    const records = this.#snapshots.list();
+    const diskBytes = records.reduce((sum, record) => sum + record.diskBytes, 0);
+    return { count: records.length, diskBytes };
+  }
+}
+
+function shuttingDown(): SparklerError {
+  return new SparklerError('SHUTTING_DOWN', 'The daemon is shutting down.');
+}

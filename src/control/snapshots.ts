@@ -1,0 +1,209 @@
+/** Snapshots: taking, changing and deleting them; their records as the registry has them. */
+import type { Config } from '../config/index.js';
+import { SparklerError } from '../errors.js';
+import type { Registry } from '../registry/index.js';
+import {
+  digHoles,
+  dropCache,
+  loadCache,
+  type SnapshotFacts,
+  type SnapshotPlan,
+  type SnapshotStore,
+} from '../snapshot/index.js';
+import type { Metrics } from '../telemetry/index.js';
+import type { Machine, VmmDriver } from '../vmm/index.js';
+import { checkDisk } from './admission.js';
+import { invalid, notFound } from './errors.js';
+import type { Functions } from './functions.js';
+import { newId } from './ids.js';
+import type { ImagePort } from './ports.js';
+import type { SnapshotInput, SnapshotPatch, SnapshotRecord, SnapshotTaken } from './types.js';
+import type { Vm } from './vm.js';
+import type { Vms } from './vms.js';
+
+export interface SnapshotsDeps {
+  readonly config: Config;
+  readonly registry: Registry;
+  readonly store: SnapshotStore;
+  readonly driver: VmmDriver;
+  readonly images: ImagePort;
+  readonly functions: Functions;
+  readonly metrics: Metrics;
+  readonly vms: () => Vms;
+}
+
+export class Snapshots {
+  readonly #deps: SnapshotsDeps;
+  readonly #records = new Map<string, SnapshotRecord>();
+  /** Ids whose snapshot is being taken or deleted. */
+  readonly #busy = new Set<string>();
+
+  constructor(deps: SnapshotsDeps) {
+    this.#deps = deps;
+    for (const record of deps.registry.snapshots()) this.#records.set(record.ssId, record);
+  }
+
+  list(): SnapshotRecord[] {
+    return [...this.#records.values()];
+  }
+
+  /** @throws SparklerError SNAPSHOT_NOT_FOUND */
+  get(ssId: string): SnapshotRecord {
+    const record = this.#records.get(ssId);
+    if (record === undefined) throw notFound.snapshot(ssId);
+    return record;
+  }
+
+  /** Waits until the VM is idle; it goes on afterwards. */
+  async take(input: SnapshotInput): Promise<SnapshotTaken> {
+    const requested = performance.now();
+    const { config, store, metrics } = this.#deps;
+    const vm = this.#deps.vms().get(input.vmId);
+    const ssId = input.ssId ?? newId('ss');
+    if (this.#records.has(ssId) || this.#busy.has(ssId)) throw invalid('ssId', 'exists already');
+    const plan = store.plan(ssId, input.statePath, input.memoryPath);
+    this.#busy.add(ssId);
+    try {
+      const release = await vm.turns.take(config.limits.maxQueuedPerVm);
+      try {
+        await vm.started;
+        await checkDisk(config, vm.request.memMiB, 'the snapshot');
+        const { snapshot, pausedMs } = await this.#take(vm, plan);
+        const totalMs = performance.now() - requested;
+        metrics.snapshotTaken(totalMs, pausedMs);
+        return { snapshot, totalMs, pausedMs };
+      } catch (error) {
+        throw await this.#failed(vm, error);
+      } finally {
+        vm.usedAt = performance.now();
+        release();
+      }
+    } finally {
+      this.#busy.delete(ssId);
+    }
+  }
+
+  /** @throws SparklerError SNAPSHOT_NOT_FOUND, DEPENDENCY_MISSING, OPERATION_UNSUPPORTED */
+  async patch(ssId: string, patch: SnapshotPatch): Promise<void> {
+    const record = this.get(ssId);
+    const limitMs = this.#deps.config.timeouts.snapshotMs;
+    const { memoryPath } = record;
+    if (patch.digHole) {
+      await digHoles(memoryPath, limitMs);
+      await this.#measure(record);
+    }
+    if (patch.loadCache) await loadCache(memoryPath, limitMs);
+    if (patch.dropCache) await dropCache(memoryPath, limitMs);
+  }
+
+  /** @throws SparklerError SNAPSHOT_NOT_FOUND, SNAPSHOT_IN_USE */
+  async delete(ssId: string): Promise<void> {
+    const { registry, store, functions } = this.#deps;
+    const record = this.get(ssId);
+    const user = this.#deps
+      .vms()
+      .all()
+      .find((vm) => vm.request.snapshot?.ssId === ssId);
+    if (user) {
+      const message = `Snapshot ${ssId} is in use by VM ${user.vmId}. Delete the VM first.`;
+      throw new SparklerError('SNAPSHOT_IN_USE', message, { field: 'ssId' });
+    }
+    this.#records.delete(ssId);
+    this.#busy.add(ssId);
+    try {
+      const ids = registry.journal.intendAll(store.removalIntents(record));
+      await store.remove(record);
+      registry.transaction(() => {
+        registry.dropSnapshot(ssId);
+        registry.journal.doneAll(ids);
+      });
+    } finally {
+      this.#busy.delete(ssId);
+    }
+    await functions.sweep(record.functionName);
+  }
+
+  /** Those of a function that was deleted. */
+  async deleteAll(records: readonly SnapshotRecord[]): Promise<void> {
+    for (const { ssId } of records) if (this.#records.has(ssId)) await this.delete(ssId);
+  }
+
+  of(functionName: string): SnapshotRecord[] {
+    return this.list().filter((record) => record.functionName === functionName);
+  }
+
+  async #take(vm: Vm, plan: SnapshotPlan): Promise<{ snapshot: SnapshotRecord; pausedMs: number }> {
+    const { registry, store } = this.#deps;
+    const { machine, session } = vm.live();
+    const facts = await this.#facts(vm, session.instances);
+    const ids = registry.journal.intendAll(plan.intents);
+    try {
+      await store.prepare(plan);
+      const pausedMs = await write(machine, plan);
+      const snapshot = await store.commit(plan, facts);
+      vm.mustLive();
+      registry.transaction(() => {
+        registry.putSnapshot(snapshot);
+        registry.journal.doneAll(ids);
+      });
+      this.#records.set(snapshot.ssId, snapshot);
+      return { snapshot, pausedMs };
+    } catch (error) {
+      await store.remove({ ssId: plan.ssId, ...plan.files });
+      registry.journal.doneAll(ids);
+      throw error;
+    }
+  }
+
+  async #facts(vm: Vm, instances: readonly number[]): Promise<SnapshotFacts> {
+    const { driver, images } = this.#deps;
+    const { vmm, version, machine, cpuModel, accelerator } = driver.capabilities;
+    const { request } = vm;
+    const [image, kernel] = await Promise.all([
+      images.image(request.image),
+      images.kernel(request.kernel),
+    ]);
+    return {
+      vmId: vm.vmId,
+      functionName: request.fn.name,
+      image: request.image,
+      kernel: request.kernel,
+      imageId: image.id,
+      kernelId: kernel.id,
+      codeId: request.codeId,
+      vcpus: request.vcpus,
+      memMiB: request.memMiB,
+      kernelArgs: '',
+      instances,
+      vmm: { vmm, version, machine, cpuModel, accelerator },
+    };
+  }
+
+  async #failed(vm: Vm, error: unknown): Promise<SparklerError> {
+    const known = vm.ending ?? vm.explain(error);
+    // A machine that took too long, or died, is of no more use.
+    if (vm.machine?.state === 'failed') await this.#deps.vms().end(vm, 'died', known);
+    return known;
+  }
+
+  async #measure(record: SnapshotRecord): Promise<void> {
+    const diskBytes = await this.#deps.store.diskBytes(record);
+    if (this.#records.get(record.ssId) !== record) return;
+    const measured = { ...record, diskBytes };
+    this.#deps.registry.putSnapshot(measured);
+    this.#records.set(record.ssId, measured);
+  }
+}
+
+/** Writes the files while the guest stands still; it goes on if it ran. Answers for how long. */
+async function write(machine: Machine, plan: SnapshotPlan): Promise<number> {
+  const ran: boolean = machine.state === 'running';
+  const before = performance.now();
+  if (ran) await machine.pause();
+  try {
+    await machine.snapshot(plan.files);
+  } finally {
+    if (ran && machine.state === 'paused') await machine.resume();
+  }
+  return ran ? performance.now() - before : 0;
+}

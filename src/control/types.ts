@@ -1,0 +1,209 @@
+/**
+ * The use cases, as the API sees them. Field names here are the platform's own; api/ maps them to
+ * the wire's.
+ */
+import type { Readable } from 'node:stream';
+import type { Accelerator, VmState } from '../vmm/index.js';
+
+export type RuntimeName = 'python3' | 'nodejs';
+
+/** How an invocation got its instance. */
+export type StartKind = 'cold' | 'snapshot' | 'warm';
+
+/** What a caller may say of a function; everything but the name has a default. */
+export interface FunctionInput {
+  readonly name: string;
+  readonly image?: string;
+  readonly kernel?: string;
+  readonly vcpus?: number;
+  readonly memMiB?: number;
+  readonly runtime?: RuntimeName;
+  /** `file.function`, as AWS Lambda writes it. */
+  readonly handler?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly timeoutMs?: number;
+}
+
+/** A function as the registry keeps it. */
+export interface FunctionRecord extends Required<FunctionInput> {
+  /** Sha-256 of the uploaded archive's drive image; undefined until code was uploaded. */
+  readonly codeId?: string;
+  /** Bytes of the code drive. */
+  readonly codeBytes?: number;
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number;
+  readonly updatedAt: number;
+}
+
+/** `starting`: not yet able to serve; the rest as in the VMM room. */
+export type VmView = {
+  readonly vmId: string;
+  readonly functionName: string;
+  readonly state: 'starting' | 'closing' | VmState;
+  readonly startKind: 'cold' | 'snapshot';
+  /** The snapshot that it was restored from. */
+  readonly ssId?: string;
+  readonly namespace?: string;
+  readonly vcpus: number;
+  readonly memMiB: number;
+  readonly image: string;
+  readonly kernel: string;
+  readonly accelerator: Accelerator;
+  /** The VM's folder on the host. */
+  readonly path: string;
+  readonly pid?: number;
+  readonly invocations: number;
+  /** An invocation is running. */
+  readonly busy: boolean;
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number;
+  readonly residentBytes?: number;
+};
+
+export interface VmInput {
+  readonly functionName: string;
+  /** Restore this snapshot; the VM stays paused, state loaded, until its first invocation. */
+  readonly ssId?: string;
+  readonly namespace?: string;
+  readonly vcpus?: number;
+  readonly memMiB?: number;
+  readonly kernel?: string;
+}
+
+export interface SnapshotInput {
+  readonly vmId: string;
+  readonly ssId?: string;
+  /** Where the device state goes; inside an allowed directory. Default: the snapshot's folder. */
+  readonly statePath?: string;
+  /** Where guest memory goes; inside an allowed directory. Default: the snapshot's folder. */
+  readonly memoryPath?: string;
+}
+
+export interface SnapshotRecord {
+  readonly ssId: string;
+  /** The VM it was taken of (which may be gone). */
+  readonly vmId: string;
+  readonly functionName: string;
+  readonly statePath: string;
+  readonly memoryPath: string;
+  readonly vcpus: number;
+  readonly memMiB: number;
+  readonly image: string;
+  readonly kernel: string;
+  readonly codeId: string;
+  /** VMM name and version. */
+  readonly version: string;
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number;
+  /** Bytes that memory and state take on disk (the memory file is sparse). */
+  readonly diskBytes: number;
+}
+
+/** How long taking a snapshot took, milliseconds. `paused`: the guest stood still for so long. */
+export interface SnapshotTaken {
+  readonly snapshot: SnapshotRecord;
+  readonly totalMs: number;
+  readonly pausedMs: number;
+}
+
+export interface SnapshotPatch {
+  /** Make zero blocks of the memory file holes. */
+  readonly digHole?: boolean;
+  /** Read the memory file into the page cache. */
+  readonly loadCache?: boolean;
+  /** Drop the memory file from the page cache (pages that a running VM maps stay). */
+  readonly dropCache?: boolean;
+}
+
+export interface InvocationInput {
+  readonly functionName: string;
+  readonly vmId?: string;
+  readonly ssId?: string;
+  /** The event as a string of JSON; default `{}`. */
+  readonly params?: string;
+  readonly namespace?: string;
+  /** Shortens the function's own limit, never extends it. */
+  readonly timeoutMs?: number;
+  /** 32 hexadecimal digits: the caller's trace, or the one that the API gave the request. */
+  readonly traceId?: string;
+}
+
+/**
+ * Milliseconds from the request's arrival until each end point; absent where a step did not occur.
+ * "Restored" has four meanings (vmmUp, stateLoaded, resumed, firstResponse): all are reported.
+ */
+export interface InvocationPhases {
+  readonly vmmUp?: number;
+  readonly stateLoaded?: number;
+  readonly resumed?: number;
+  /** The instance could take the event. */
+  readonly ready: number;
+  readonly firstResponse: number;
+}
+
+export interface InvocationOutput {
+  readonly vmId: string;
+  readonly traceId: string;
+  readonly startKind: StartKind;
+  /** What the handler returned, as JSON text. */
+  readonly result: string;
+  /** The whole request, milliseconds. */
+  readonly durationMs: number;
+  /** Inside the handler, by the guest's clock, milliseconds. */
+  readonly handlerMs: number;
+  readonly phases: InvocationPhases;
+  /** Page faults of the VMM process while the invocation ran (from its start for a new VM). */
+  readonly faults: { readonly minor: number; readonly major: number };
+  /** What the invocation printed: the last `invocationLogBytes`. */
+  readonly logs: string;
+}
+
+/** What the API may ask of the platform. Every method throws only SparklerError. */
+export interface Platform {
+  /** Creates, or changes when it exists (creating the same function twice is not an error). */
+  putFunction(input: FunctionInput): FunctionRecord;
+  listFunctions(): FunctionRecord[];
+  getFunction(name: string): FunctionRecord;
+  /** @throws FUNCTION_IN_USE while a VM of it runs; its snapshots are deleted with it. */
+  deleteFunction(name: string): Promise<void>;
+  /** Takes a zip or tar archive. @throws INVALID_ARCHIVE, ARCHIVE_TOO_LARGE, STORAGE_FULL. */
+  putCode(name: string, archive: Readable): Promise<FunctionRecord>;
+  /** The last lines that a function's instances printed, all VMs, oldest first. */
+  functionLogs(name: string): string;
+
+  listVms(): VmView[];
+  getVm(vmId: string): Promise<VmView>;
+  /** Answers at once; the VM may still be starting. Invocations of it wait. */
+  createVm(input: VmInput): Promise<VmView>;
+  /** Waits until the VM is gone. */
+  deleteVm(vmId: string): Promise<void>;
+  /** Consoles of VMs that failed lately are kept too: `keptConsoles` of the configuration. */
+  vmConsole(vmId: string): string;
+
+  takeSnapshot(input: SnapshotInput): Promise<SnapshotTaken>;
+  listSnapshots(): SnapshotRecord[];
+  getSnapshot(ssId: string): SnapshotRecord;
+  patchSnapshot(ssId: string, patch: SnapshotPatch): Promise<void>;
+  /** @throws SNAPSHOT_IN_USE while a VM restored from it lives. */
+  deleteSnapshot(ssId: string): Promise<void>;
+
+  invoke(input: InvocationInput): Promise<InvocationOutput>;
+
+  /** What `sparkler daemon` says when it starts, and `GET /info` answers. */
+  info(): PlatformInfo;
+  /** Prometheus' text format. */
+  metrics(): Promise<string>;
+  /** Ends all VMs; new work is refused with SHUTTING_DOWN. Harmless when called again. */
+  close(): Promise<void>;
+}
+
+export interface PlatformInfo {
+  readonly version: string;
+  readonly accelerator: Accelerator;
+  /** Why this accelerator: `kvm: a guest booted with it`, `/dev/kvm exists but a guest hung`. */
+  readonly acceleratorReason: string;
+  readonly vmm: string;
+  readonly dataDir: string;
+  /** What the last daemon left and this one ended when it started. */
+  readonly reclaimed: Readonly<Record<string, number>>;
+}

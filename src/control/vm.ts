@@ -1,0 +1,164 @@
+/** One VM as the use cases see it: its machine, its session, its line of waiting work. */
+import { join } from 'node:path';
+import type { GuestSession } from '../guest/index.js';
+import { asSparklerError, SparklerError } from '../errors.js';
+import type { Accelerator, Drive, Machine, MachineSpec, VmStats } from '../vmm/index.js';
+import { Turns } from './turns.js';
+import type { ImageInfo, KernelInfo } from './ports.js';
+import type { FunctionRecord, SnapshotRecord, VmView } from './types.js';
+import { withConsole } from './errors.js';
+
+/** What was asked for; fixed before anything is made. */
+export interface VmRequest {
+  readonly fn: FunctionRecord;
+  readonly snapshot?: SnapshotRecord;
+  readonly vcpus: number;
+  readonly memMiB: number;
+  readonly image: string;
+  readonly kernel: string;
+  readonly codeId: string;
+  readonly namespace?: string;
+}
+
+/** Where the parts lie; known once admission has looked. */
+export interface VmParts {
+  readonly image: ImageInfo;
+  readonly kernel: KernelInfo;
+  readonly codePath: string;
+  readonly kernelArgs: string;
+  /** Restores only: the instances that live in the snapshot. */
+  readonly instances: readonly number[];
+}
+
+const NO_STATS: VmStats = { minorFaults: 0, majorFaults: 0, residentBytes: 0 };
+
+export class Vm {
+  readonly vmId: string;
+  readonly request: VmRequest;
+  readonly dir: string;
+  readonly createdAt = Date.now();
+  /** Invocations and snapshots of this VM, one at a time. */
+  readonly turns = new Turns();
+  /** Open entries of the journal that end with this VM. */
+  journalIds: readonly number[] = [];
+
+  machine: Machine | undefined;
+  session: GuestSession | undefined;
+  /** Settles when nothing of the start is under way any more; `end` waits for it. */
+  starting: Promise<void> = Promise.resolve();
+  /** Settles when the VM can serve (or stands restored and paused), or its start has failed. */
+  started: Promise<void> = Promise.resolve();
+  isStarted = false;
+  /** Restored and not yet resumed: the first invocation does it. */
+  asleep = false;
+  /** Why it is being ended: what all who wait for it get. */
+  ending: SparklerError | undefined;
+  invocations = 0;
+  /** When it last began or ended work, `performance.now()`. */
+  usedAt = performance.now();
+  readonly #consoleAnswerBytes: number;
+  #lastConsole = '';
+
+  constructor(vmId: string, request: VmRequest, dataDir: string, consoleAnswerBytes: number) {
+    this.vmId = vmId;
+    this.request = request;
+    this.dir = join(dataDir, 'vms', vmId);
+    this.#consoleAnswerBytes = consoleAnswerBytes;
+  }
+
+  get functionName(): string {
+    return this.request.fn.name;
+  }
+  get startKind(): 'cold' | 'snapshot' {
+    return this.request.snapshot ? 'snapshot' : 'cold';
+  }
+  get state(): VmView['state'] {
+    if (this.ending) return 'closing';
+    if (!this.isStarted) return 'starting';
+    return this.machine?.state ?? 'closed';
+  }
+
+  /** The guest console's last bytes, also after the machine is gone. */
+  console(): string {
+    return this.machine?.consoleTail() ?? this.#lastConsole;
+  }
+
+  /** Lets a machine go that is closed, keeping its console. */
+  dropMachine(): void {
+    this.#lastConsole = this.console();
+    this.machine = undefined;
+    this.session = undefined;
+  }
+
+  /** What went wrong, with the console where the guest is to blame. */
+  explain(error: unknown): SparklerError {
+    const known = asSparklerError(error);
+    if (known.kind.fault !== 'guest' && known.code !== 'VMM_FAILED') return known;
+    return withConsole(known, this.console(), this.#consoleAnswerBytes);
+  }
+
+  /** The instance that serves, undefined when it is gone. */
+  get instance(): number | undefined {
+    return this.session?.instances[0];
+  }
+
+  /** @throws what the VM is being ended with. */
+  mustLive(): void {
+    if (this.ending) throw this.ending;
+  }
+
+  /** @throws SparklerError VM_DIED when there is no running machine. */
+  live(): { machine: Machine; session: GuestSession } {
+    this.mustLive();
+    const { machine, session } = this;
+    if (machine && session) return { machine, session };
+    throw new SparklerError('VM_DIED', `VM ${this.vmId} is not running.`);
+  }
+
+  /** What the VMM has cost; zeros when it cannot be asked any more. */
+  async stats(): Promise<VmStats> {
+    const { machine } = this;
+    if (machine?.state !== 'running' && machine?.state !== 'paused') return NO_STATS;
+    return machine.stats().catch(() => NO_STATS);
+  }
+
+  spec(parts: VmParts): MachineSpec {
+    const drives: Drive[] = [
+      { id: 'root', path: parts.image.rootPath },
+      { id: 'code', path: parts.codePath },
+    ];
+    return {
+      vmId: this.vmId,
+      vcpus: this.request.vcpus,
+      memMiB: this.request.memMiB,
+      kernelPath: parts.kernel.kernelPath,
+      initrdPath: parts.kernel.initrdPath,
+      kernelArgs: parts.kernelArgs,
+      drives,
+      dir: this.dir,
+    };
+  }
+
+  view(accelerator: Accelerator, residentBytes?: number): VmView {
+    const { request, machine } = this;
+    return {
+      vmId: this.vmId,
+      functionName: request.fn.name,
+      state: this.state,
+      startKind: this.startKind,
+      ...(request.snapshot && { ssId: request.snapshot.ssId }),
+      ...(request.namespace !== undefined && { namespace: request.namespace }),
+      vcpus: request.vcpus,
+      memMiB: request.memMiB,
+      image: request.image,
+      kernel: request.kernel,
+      accelerator,
+      path: this.dir,
+      ...(machine?.pid !== undefined && { pid: machine.pid }),
+      invocations: this.invocations,
+      busy: this.turns.taken,
+      createdAt: this.createdAt,
+      ...(residentBytes !== undefined && { residentBytes }),
+    };
+  }
+}

@@ -1,0 +1,259 @@
+/** All VMs: who may start, who is there, and how each one ends. */
+import { rm } from 'node:fs/promises';
+import { asSparklerError, SparklerError } from '../errors.js';
+import type { VmEnd } from '../telemetry/index.js';
+import { admit, partsOf, type AdmissionDeps } from './admission.js';
+import { invalid, notFound } from './errors.js';
+import type { Functions } from './functions.js';
+import { whole } from './function-input.js';
+import { newId } from './ids.js';
+import { Starter, type StarterDeps } from './starter.js';
+import type { SnapshotRecord, VmInput } from './types.js';
+import { Vm, type VmRequest } from './vm.js';
+
+export interface VmsDeps extends StarterDeps, AdmissionDeps {
+  readonly functions: Functions;
+  /** @throws SparklerError SNAPSHOT_NOT_FOUND */
+  readonly snapshot: (ssId: string) => SnapshotRecord;
+}
+
+/** How often idle VMs are looked for, as a part of the idle time, and at most, milliseconds. */
+const IDLE_LOOKS = 4;
+const IDLE_LOOK_MAX_MS = 5_000;
+
+interface Ended {
+  readonly why: string;
+  readonly console: string;
+}
+
+export class Vms {
+  readonly #deps: VmsDeps;
+  readonly #starter: Starter;
+  readonly #vms = new Map<string, Vm>();
+  readonly #ends = new Map<string, Promise<void>>();
+  /** VMs that failed lately, oldest first. */
+  readonly #failed = new Map<string, Ended>();
+  readonly #idleTimer: NodeJS.Timeout | undefined;
+  #closed: SparklerError | undefined;
+
+  constructor(deps: VmsDeps) {
+    this.#deps = deps;
+    this.#starter = new Starter(deps);
+    const { idleVmMs } = deps.config.timeouts;
+    if (idleVmMs > 0) {
+      const everyMs = Math.min(Math.ceil(idleVmMs / IDLE_LOOKS), IDLE_LOOK_MAX_MS);
+      this.#idleTimer = setInterval(() => this.#endIdle(idleVmMs), everyMs).unref();
+    }
+  }
+
+  get starter(): Starter {
+    return this.#starter;
+  }
+
+  all(): Vm[] {
+    return [...this.#vms.values()];
+  }
+
+  /** @throws SparklerError VM_NOT_FOUND, with the reason when it failed lately. */
+  get(vmId: string): Vm {
+    const vm = this.#vms.get(vmId);
+    if (vm === undefined) throw notFound.vm(vmId, this.#failed.get(vmId)?.why);
+    return vm;
+  }
+
+  /** @throws SparklerError VM_NOT_FOUND */
+  console(vmId: string): string {
+    return this.#failed.get(vmId)?.console ?? this.get(vmId).console();
+  }
+
+  /**
+   * Admits and registers a VM and begins its start, which goes on after this returns: see
+   * `vm.started`. A start that fails leaves nothing behind.
+   * @throws SparklerError what admission finds wrong; SHUTTING_DOWN.
+   */
+  async create(input: VmInput): Promise<Vm> {
+    const request = this.#request(input);
+    const vm = this.#register(request);
+    try {
+      await admit(request, this.#deps);
+      const parts = await partsOf(request, this.#deps);
+      vm.mustLive();
+      this.#begin(vm, this.#starter.start(vm, parts));
+      return vm;
+    } catch (error) {
+      const known = vm.ending ?? asSparklerError(error);
+      // Nothing was made yet: there is nothing to end but the place in the table.
+      await this.#forget(vm, known);
+      throw known;
+    }
+  }
+
+  /** Ends the VM and waits until it is gone. Harmless when called again. */
+  end(vm: Vm, why: VmEnd, error: SparklerError): Promise<void> {
+    const running = this.#ends.get(vm.vmId);
+    if (running) return running;
+    if (this.#vms.get(vm.vmId) !== vm) return Promise.resolve();
+    const ending = this.#end(vm, why, error).finally(() => this.#ends.delete(vm.vmId));
+    this.#ends.set(vm.vmId, ending);
+    return ending;
+  }
+
+  /** Refuses new VMs and ends all there are, within `shutdownMs`. */
+  async close(error: SparklerError): Promise<void> {
+    this.#closed = error;
+    clearInterval(this.#idleTimer);
+    await Promise.all(this.all().map((vm) => this.end(vm, 'shutdown', error)));
+  }
+
+  #request(input: VmInput): VmRequest {
+    const fn = this.#deps.functions.get(input.functionName);
+    const { limits } = this.#deps.config;
+    if (input.vcpus !== undefined) whole('vcpu', input.vcpus, limits.maxVcpus);
+    if (input.memMiB !== undefined) whole('mem', input.memMiB, limits.maxMemMiB);
+    const namespace = input.namespace === undefined ? {} : { namespace: input.namespace };
+    if (input.ssId !== undefined) {
+      const snapshot = this.#deps.snapshot(input.ssId);
+      checkAgainst(snapshot, input);
+      const { vcpus, memMiB, image, kernel, codeId } = snapshot;
+      return { fn, snapshot, vcpus, memMiB, image, kernel, codeId, ...namespace };
+    }
+    const { codeId } = fn;
+    // Says that there is no code, before anything else is looked at.
+    this.#deps.functions.drive(fn.name, codeId);
+    return {
+      fn,
+      vcpus: input.vcpus ?? fn.vcpus,
+      memMiB: input.memMiB ?? fn.memMiB,
+      image: fn.image,
+      kernel: this.#kernel(input.kernel ?? fn.kernel),
+      codeId: codeId ?? '',
+      ...namespace,
+    };
+  }
+
+  #kernel(alias: string): string {
+    if (this.#deps.images.hasKernel(alias)) return alias;
+    throw new SparklerError('KERNEL_NOT_FOUND', `There is no kernel named ${alias}.`, {
+      field: 'kernel',
+    });
+  }
+
+  #register(request: VmRequest): Vm {
+    if (this.#closed) throw this.#closed;
+    const { config } = this.#deps;
+    if (this.#vms.size >= config.limits.maxVms) {
+      throw new SparklerError(
+        'TOO_MANY_VMS',
+        `There are ${this.#vms.size} VMs, which is the limit (limits.maxVms). Delete one, or wait.`,
+      );
+    }
+    const { dataDir, limits } = config;
+    const vm = new Vm(newId('vm'), request, dataDir, limits.consoleAnswerBytes);
+    this.#vms.set(vm.vmId, vm);
+    return vm;
+  }
+
+  #begin(vm: Vm, starting: Promise<void>): void {
+    const { metrics } = this.#deps;
+    vm.starting = starting;
+    vm.started = starting.then(
+      () => {
+        vm.isStarted = true;
+        vm.usedAt = performance.now();
+        metrics.vmStarted(vm.startKind, 'ok');
+        this.#watch(vm);
+      },
+      async (error: unknown) => {
+        const failure = vm.ending ?? vm.explain(error);
+        metrics.vmStarted(vm.startKind, failure.code);
+        await this.end(vm, 'start-failed', failure);
+        throw failure;
+      },
+    );
+    // Whoever waits for it hears of it; when nobody does, the log has it.
+    vm.started.catch(() => undefined);
+  }
+
+  /** A VM that dies, or breaks the protocol, while nobody uses it is ended all the same. */
+  #watch(vm: Vm): void {
+    const endWith = async (error: SparklerError): Promise<void> => {
+      if (!vm.ending) await this.end(vm, 'died', vm.explain(error));
+    };
+    void vm.session?.closed.then(endWith);
+    void vm.machine?.exited.then((exit) =>
+      endWith(new SparklerError('VM_DIED', `The VM ended by itself: ${exit.reason}.`)),
+    );
+  }
+
+  async #end(vm: Vm, why: VmEnd, error: SparklerError): Promise<void> {
+    const { logger, metrics, journal } = this.#deps;
+    vm.ending ??= error;
+    vm.turns.close(error);
+    vm.session?.close();
+    let left: unknown;
+    try {
+      await vm.machine?.close();
+      // A start under way notices that it is being ended; its machine may have come up since.
+      await vm.starting.catch(() => undefined);
+      await vm.machine?.close();
+      await rm(vm.dir, { recursive: true, force: true });
+      journal.doneAll(vm.journalIds);
+    } catch (failure) {
+      // The journal still names what is left: the next start of the daemon ends it.
+      left = failure;
+    }
+    await this.#forget(vm, error, why);
+    metrics.vmEnded(why);
+    if (left !== undefined) logger.error({ vmId: vm.vmId, err: left }, 'a VM could not be ended');
+    else if (why === 'died' || why === 'start-failed') {
+      logger.warn({ vmId: vm.vmId, why, err: error }, 'a VM failed');
+    } else logger.info({ vmId: vm.vmId, why }, 'a VM ended');
+  }
+
+  async #forget(vm: Vm, error: SparklerError, why?: VmEnd): Promise<void> {
+    if (why === 'died' || why === 'start-failed') this.#keepConsole(vm, error);
+    vm.dropMachine();
+    this.#vms.delete(vm.vmId);
+    const { fn, codeId } = vm.request;
+    const current = this.#deps.functions.find(fn.name)?.codeId;
+    if (current !== codeId) await this.#deps.functions.sweep(fn.name);
+  }
+
+  #keepConsole(vm: Vm, error: SparklerError): void {
+    this.#failed.set(vm.vmId, { why: `it failed (${error.message})`, console: vm.console() });
+    for (const [oldest] of this.#failed) {
+      if (this.#failed.size <= this.#deps.config.limits.keptConsoles) break;
+      this.#failed.delete(oldest);
+    }
+  }
+
+  #endIdle(idleVmMs: number): void {
+    const before = performance.now() - idleVmMs;
+    for (const vm of this.#vms.values()) {
+      if (!vm.isStarted || vm.ending || vm.turns.taken || vm.usedAt > before) continue;
+      const error = notFound.vm(vm.vmId, `it was ended after ${idleVmMs} ms without work`);
+      void this.end(vm, 'idle', error);
+    }
+  }
+}
+
+/** A restored VM is the machine of its snapshot: nothing of it can be asked for differently. */
+function checkAgainst(snapshot: SnapshotRecord, input: VmInput): void {
+  if (snapshot.functionName !== input.functionName) {
+    throw new SparklerError(
+      'FUNCTION_MISMATCH',
+      `Snapshot ${snapshot.ssId} is of the function ${snapshot.functionName}, not of ${input.functionName}.`,
+      { field: 'func_name' },
+    );
+  }
+  const pairs = [
+    ['vcpu', input.vcpus, snapshot.vcpus],
+    ['mem', input.memMiB, snapshot.memMiB],
+    ['kernel', input.kernel, snapshot.kernel],
+  ] as const;
+  for (const [field, asked, has] of pairs) {
+    if (asked !== undefined && asked !== has) {
+      throw invalid(field, `is ${asked}, but snapshot ${snapshot.ssId} has ${has}`);
+    }
+  }
+}

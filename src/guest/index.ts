@@ -1,0 +1,16 @@
+/** The host's end of the channel to the guest agent: docs/protocol/guest-channel.md. */
+export {
+  FakeAgent,
+  type FakeAgentOptions,
+  type FakeHandler,
+  type FakeInstances,
+} from './fake-agent.js';
+export type { InvokeResult, StartResult } from './instance.js';
+export {
+  SEED_BYTES,
+  type ExitInfo,
+  type HelloInfo,
+  type InstanceSpec,
+  type InvokeContext,
+} from './messages.js';
+export { GuestSession, type GuestOptions } from './session.js';

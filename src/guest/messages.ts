@@ -1,0 +1,196 @@
+/** What the payloads of frames mean: see the tables of docs/protocol/guest-channel.md. */
+import { SparklerError } from '../errors.js';
+
+/** What an instance is made of. */
+export interface InstanceSpec {
+  /** A runtime of the image: `python3`, `nodejs`. */
+  readonly runtime: string;
+  /** `file.function`, as on AWS Lambda. */
+  readonly handler: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** Limit of the instance's memory inside the VM; 0: the VM's own memory is the limit. */
+  readonly memMiB?: number;
+  /** The working directory inside the guest; `/var/task` unless given. */
+  readonly cwd?: string;
+}
+
+/** What the guest says of itself when it is up. */
+export interface HelloInfo {
+  readonly protocol: number;
+  readonly agent: string;
+  readonly kernel: string;
+  readonly memMiB: number;
+  /** From the kernel's start to the agent's first frame. */
+  readonly bootMs: number;
+}
+
+/** What a handler is told about its invocation. */
+export interface InvokeContext {
+  readonly requestId: string;
+  readonly functionName: string;
+  readonly memoryMiB: number;
+}
+
+/** How an instance ended. */
+export interface ExitInfo {
+  readonly code: number | null;
+  readonly signal: number | null;
+  /** The kernel ended it because memory had run out. */
+  readonly oom: boolean;
+}
+
+/** An error that a runtime reports, of a handler or of its own. */
+export interface RuntimeError {
+  readonly errorType: string;
+  readonly message: string;
+  readonly stack: string;
+  readonly kind: string;
+}
+
+/** Bytes of randomness that a RESTORE carries. */
+export const SEED_BYTES = 64;
+/** The longest text taken over from a guest's error, in characters; the rest is cut off. */
+const MAX_TEXT = 64 * 1024;
+
+/** @throws SparklerError INVALID_REQUEST when a string holds a NUL or a variable's name is empty. */
+export function encodeStart(spec: InstanceSpec): Buffer {
+  const variables = Object.entries(spec.env).map(([name, value]) => {
+    if (name === '' || name.includes('=')) throw unusable('env', `the name "${name}"`);
+    return `${name}=${value}`;
+  });
+  const strings = [
+    spec.runtime,
+    spec.handler,
+    spec.cwd ?? '/var/task',
+    String(spec.memMiB ?? 0),
+    ...variables,
+  ];
+  if (strings.some((text) => text.includes('\0'))) throw unusable('env', 'a NUL character');
+  return Buffer.from(strings.map((text) => `${text}\0`).join(''));
+}
+
+function unusable(field: string, what: string): SparklerError {
+  return new SparklerError('INVALID_REQUEST', `The guest cannot be given ${what}.`, { field });
+}
+
+export function decodeStart(payload: Buffer): InstanceSpec {
+  const [runtime, handler, cwd, memMiB, ...variables] = payload.toString().split('\0').slice(0, -1);
+  if (runtime === undefined || handler === undefined || cwd === undefined) {
+    throw malformed('START');
+  }
+  const env = Object.fromEntries(
+    variables.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
+  );
+  return { runtime, handler, cwd, memMiB: Number(memMiB), env };
+}
+
+/** The parts of an INVOKE's payload; the event is not copied. */
+export function encodeInvoke(
+  context: InvokeContext & { readonly deadlineMs: number },
+  event: Buffer,
+): Buffer[] {
+  const text = Buffer.from(JSON.stringify(context));
+  const length = Buffer.allocUnsafe(4);
+  length.writeUInt32LE(text.length);
+  return [length, text, event];
+}
+
+export function decodeInvoke(payload: Buffer): { context: InvokeContext; event: unknown } {
+  const split = 4 + payload.readUInt32LE(0);
+  return {
+    context: JSON.parse(payload.toString('utf8', 4, split)) as InvokeContext,
+    event: JSON.parse(payload.toString('utf8', split)) as unknown,
+  };
+}
+
+/** `nowNs`: the host's time since the epoch. */
+export function encodeRestore(seed: Buffer, nowNs: bigint): Buffer[] {
+  if (seed.length !== SEED_BYTES) {
+    throw new SparklerError('INTERNAL', `A restore takes ${SEED_BYTES} bytes of randomness.`);
+  }
+  const time = Buffer.allocUnsafe(8);
+  time.writeBigUInt64LE(nowNs);
+  return [time, seed];
+}
+
+export function encodeJson(value: unknown): Buffer {
+  return Buffer.from(JSON.stringify(value));
+}
+
+/** Everything from a guest is checked: the agent is ours, what feeds it is not. */
+function fieldsOf(name: string, payload: Buffer): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(payload.toString());
+    if (typeof value === 'object' && value !== null) return value as Record<string, unknown>;
+  } catch {
+    // Said below, without the payload: it may be long and is not the reader's.
+  }
+  throw malformed(name);
+}
+
+function malformed(name: string): SparklerError {
+  return new SparklerError(
+    'GUEST_PROTOCOL',
+    `The guest agent broke the protocol: a ${name} frame that cannot be understood.`,
+  );
+}
+
+function text(value: unknown): string {
+  return typeof value === 'string' ? value.slice(0, MAX_TEXT) : '';
+}
+
+function count(name: string, value: unknown): number {
+  if (typeof value === 'number' && Number.isFinite(value) && value >= 0) return value;
+  throw malformed(name);
+}
+
+export function decodeHello(payload: Buffer): HelloInfo {
+  const fields = fieldsOf('HELLO', payload);
+  return {
+    protocol: count('HELLO', fields['protocol']),
+    agent: text(fields['agent']),
+    kernel: text(fields['kernel']),
+    memMiB: count('HELLO', fields['memMiB']),
+    bootMs: count('HELLO', fields['bootMs']),
+  };
+}
+
+export function decodeReady(payload: Buffer): { initMs: number } {
+  return { initMs: count('READY', fieldsOf('READY', payload)['initMs']) };
+}
+
+export function decodeRuntimeError(name: 'FAILED' | 'ERROR', payload: Buffer): RuntimeError {
+  const fields = fieldsOf(name, payload);
+  return {
+    errorType: text(fields['errorType']),
+    message: text(fields['message']),
+    stack: text(fields['stack']),
+    kind: text(fields['kind']),
+  };
+}
+
+export function decodeResult(payload: Buffer): { json: Buffer; handlerMs: number } {
+  if (payload.length < 8) throw malformed('RESULT');
+  return { json: payload.subarray(8), handlerMs: Number(payload.readBigUInt64LE(0)) / 1e6 };
+}
+
+export function decodeExited(payload: Buffer): ExitInfo {
+  const fields = fieldsOf('EXITED', payload);
+  const number = (value: unknown): number | null =>
+    value === null || value === undefined ? null : count('EXITED', value);
+  return {
+    code: number(fields['code']),
+    signal: number(fields['signal']),
+    oom: fields['oom'] === true,
+  };
+}
+
+export function decodeRestored(payload: Buffer): number[] {
+  const list = fieldsOf('RESTORED', payload)['instances'];
+  if (!Array.isArray(list)) throw malformed('RESTORED');
+  return list.map((number) => count('RESTORED', number));
+}
+
+export function decodeFatal(payload: Buffer): string {
+  return text(fieldsOf('FATAL', payload)['message']);
+}

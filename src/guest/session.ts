@@ -1,0 +1,375 @@
+/** The host's end of the channel to a guest agent: calls with promises over frames. */
+import { randomBytes } from 'node:crypto';
+import type { Duplex } from 'node:stream';
+import { SparklerError } from '../errors.js';
+import { Call } from './call.js';
+import { encodeFrame, FrameDecoder, FrameType, type Frame } from './frames.js';
+import { Instance, type InvokeResult, type StartResult } from './instance.js';
+import {
+  decodeExited,
+  decodeFatal,
+  decodeHello,
+  decodeReady,
+  decodeRestored,
+  decodeResult,
+  decodeRuntimeError,
+  encodeInvoke,
+  encodeRestore,
+  encodeStart,
+  type ExitInfo,
+  type HelloInfo,
+  type InstanceSpec,
+  type InvokeContext,
+} from './messages.js';
+
+/** Limits of waiting, in milliseconds, and of what is kept, in bytes. */
+export interface GuestOptions {
+  /** From the session's creation to HELLO. */
+  readonly helloTimeoutMs: number;
+  /** From START until the handler is loaded; then the instance is ended. */
+  readonly startTimeoutMs: number;
+  /** From `restore()` to RESTORED; the guest's CPUs must be resumed within it. */
+  readonly restoreTimeoutMs: number;
+  /** How long the end of an instance may take once it was asked for. */
+  readonly exitTimeoutMs: number;
+  readonly pingTimeoutMs: number;
+  /** How much of what an invocation prints is kept. */
+  readonly logBytes: number;
+  /** Everything that instances print, as it comes, also between invocations. */
+  readonly onLog?: (instance: number, chunk: Buffer) => void;
+}
+
+const MAX_INSTANCE = 0xffff;
+
+export class GuestSession {
+  /** Resolves when the agent is up; rejects GUEST_NOT_READY. Never settles after `adopt()`. */
+  readonly hello: Promise<HelloInfo>;
+  /** Resolves with the reason when the channel is gone. Never rejects. */
+  readonly closed: Promise<SparklerError>;
+
+  readonly #channel: Duplex;
+  readonly #options: GuestOptions;
+  readonly #decoder = new FrameDecoder('agent');
+  readonly #hello = new Call<HelloInfo>();
+  readonly #closed = new Call<SparklerError>();
+  readonly #instances = new Map<number, Instance>();
+  readonly #pings = new Map<number, Call<undefined>>();
+  #restore: { request: number; call: Call<undefined> } | undefined;
+  #end: SparklerError | undefined;
+  #lastInstance = 0;
+  #lastRequest = 0;
+
+  constructor(channel: Duplex, options: GuestOptions) {
+    this.#channel = channel;
+    this.#options = options;
+    this.hello = this.#hello.promise;
+    this.closed = this.#closed.promise;
+    this.#hello.limit(options.helloTimeoutMs, () =>
+      this.#fail(notReady(`did not come up within ${options.helloTimeoutMs} ms`, 'boot')),
+    );
+    channel.on('data', (chunk: Buffer) => this.#receive(chunk));
+    channel.on('error', (error) => this.#fail(died(error)));
+    channel.on('end', () => this.#fail(died()));
+    channel.on('close', () => this.#fail(died()));
+  }
+
+  /** The instances that can be invoked or are busy, in the order of their numbers. */
+  get instances(): number[] {
+    return [...this.#instances.keys()].sort((a, b) => a - b);
+  }
+
+  /**
+   * For a session over a restored VM: these instances exist in the snapshot, and no HELLO comes.
+   * Call it at once, then `restore()`.
+   */
+  adopt(instances: readonly number[]): void {
+    this.#hello.abandon();
+    for (const number of instances) this.#add(number);
+  }
+
+  /**
+   * Starts a runtime process and loads the handler.
+   * @throws SparklerError HANDLER_NOT_FOUND, HANDLER_FAILED, HANDLER_EXITED, HANDLER_TIMEOUT (the
+   * instance is gone then), GUEST_NOT_READY (the image lacks the runtime), VM_DIED, GUEST_PROTOCOL.
+   */
+  async startInstance(spec: InstanceSpec): Promise<StartResult> {
+    if (this.#end !== undefined) throw this.#end;
+    const payload = encodeStart(spec);
+    const instance = this.#add(this.#freeNumber());
+    const request = this.#nextRequest();
+    const call = new Call<StartResult>();
+    instance.begin({ kind: 'start', request, call });
+    call.limit(this.#options.startTimeoutMs, () =>
+      this.#timeOut(instance, this.#options.startTimeoutMs),
+    );
+    this.#send(encodeFrame(FrameType.START, instance.number, request, payload));
+    return call.promise;
+  }
+
+  /**
+   * Runs the handler once. `event` is JSON and passed on as it is; `timeoutMs` counts from now,
+   * and the handler sees it as its deadline. An instance serves one invocation at a time. May be
+   * called before the promise of `restore()` settles: the guest obeys it after.
+   * @throws SparklerError HANDLER_FAILED, HANDLER_EXITED, HANDLER_TIMEOUT, RESULT_NOT_JSON,
+   * RESULT_TOO_LARGE, VM_WRONG_STATE, VM_DIED, GUEST_PROTOCOL. After HANDLER_EXITED and
+   * HANDLER_TIMEOUT the instance is gone.
+   */
+  async invoke(
+    number: number,
+    event: Buffer | string,
+    context: InvokeContext,
+    timeoutMs: number,
+  ): Promise<InvokeResult> {
+    const instance = this.#idle(number);
+    const request = this.#nextRequest();
+    const call = new Call<InvokeResult>();
+    const deadline = { ...context, deadlineMs: Date.now() + timeoutMs };
+    const body = typeof event === 'string' ? Buffer.from(event) : event;
+    const frame = encodeFrame(FrameType.INVOKE, number, request, ...encodeInvoke(deadline, body));
+    instance.begin({ kind: 'invoke', request, call });
+    call.limit(timeoutMs, () => this.#timeOut(instance, timeoutMs));
+    this.#send(frame);
+    return call.promise;
+  }
+
+  /**
+   * Tells a restored guest its randomness and time. The frame is written before this returns, so
+   * it may be called while the guest's CPUs are stopped; the promise resolves when all instances
+   * have reseeded. Whatever the guest said before is discarded. One that did not is gone: see
+   * `instances`.
+   * @throws SparklerError GUEST_NOT_READY, VM_DIED, GUEST_PROTOCOL.
+   */
+  restore(seed: Buffer, nowNs: bigint): Promise<void> {
+    if (this.#end !== undefined) return Promise.reject(this.#end);
+    const call = new Call<undefined>();
+    // Random, so that no bytes of an earlier life can be mistaken for the answer.
+    const request = randomBytes(4).readUInt32LE();
+    const limit = this.#options.restoreTimeoutMs;
+    call.limit(limit, () =>
+      this.#fail(notReady(`did not take up its work within ${limit} ms`, 'restore')),
+    );
+    this.#restore?.call.reject(notReady('was told to restore again', 'restore'));
+    this.#restore = { request, call };
+    this.#decoder.skipTo(FrameType.RESTORED, request);
+    this.#send(encodeFrame(FrameType.RESTORE, 0, request, ...encodeRestore(seed, nowNs)));
+    return call.promise;
+  }
+
+  /** Ends an instance at once. Resolves when it is gone; what it was doing is rejected. */
+  async kill(number: number): Promise<ExitInfo> {
+    const instance = this.#instances.get(number);
+    if (this.#end !== undefined) throw this.#end;
+    if (instance === undefined) return { code: null, signal: null, oom: false };
+    this.#send(encodeFrame(FrameType.KILL, number, this.#nextRequest()));
+    this.#awaitExit(instance);
+    return instance.gone.promise;
+  }
+
+  /** Resolves when the agent answers. @throws SparklerError GUEST_NOT_READY, VM_DIED. */
+  async ping(): Promise<void> {
+    if (this.#end !== undefined) throw this.#end;
+    const request = this.#nextRequest();
+    const call = new Call<undefined>();
+    const limit = this.#options.pingTimeoutMs;
+    this.#pings.set(request, call);
+    call.limit(limit, () => {
+      this.#pings.delete(request);
+      call.reject(notReady(`did not answer within ${limit} ms`, 'ping'));
+    });
+    this.#send(encodeFrame(FrameType.PING, 0, request));
+    await call.promise;
+  }
+
+  /** Asks the guest to end; the channel closes when it did. */
+  powerOff(): void {
+    if (this.#end === undefined) this.#send(encodeFrame(FrameType.POWEROFF, 0, 0));
+  }
+
+  /** Gives the channel up: every pending call rejects VM_DIED. */
+  close(): void {
+    this.#fail(new SparklerError('VM_DIED', 'The VM was closed.'));
+  }
+
+  #send(frame: Buffer): void {
+    this.#channel.write(frame);
+  }
+
+  #nextRequest(): number {
+    this.#lastRequest = (this.#lastRequest % 0xffffffff) + 1;
+    return this.#lastRequest;
+  }
+
+  #freeNumber(): number {
+    for (let i = 0; i < MAX_INSTANCE; i++) {
+      this.#lastInstance = (this.#lastInstance % MAX_INSTANCE) + 1;
+      if (!this.#instances.has(this.#lastInstance)) return this.#lastInstance;
+    }
+    throw new SparklerError('LIMIT_EXCEEDED', 'The VM holds too many instances.');
+  }
+
+  #add(number: number): Instance {
+    const instance = new Instance(number, this.#options.logBytes, new Call<ExitInfo>());
+    this.#instances.set(number, instance);
+    return instance;
+  }
+
+  #idle(number: number): Instance {
+    if (this.#end !== undefined) throw this.#end;
+    const instance = this.#instances.get(number);
+    if (instance === undefined) {
+      throw new SparklerError('VM_WRONG_STATE', `The VM has no instance ${number}.`);
+    }
+    if (instance.pending !== undefined) {
+      throw new SparklerError('VM_WRONG_STATE', `Instance ${number} is busy.`);
+    }
+    return instance;
+  }
+
+  /** The call stays open until EXITED: its stack and its last logs come before that. */
+  #timeOut(instance: Instance, ms: number): void {
+    instance.timedOutAfterMs = ms;
+    this.#send(encodeFrame(FrameType.TIMEOUT, instance.number, this.#nextRequest()));
+    this.#awaitExit(instance);
+  }
+
+  #awaitExit(instance: Instance): void {
+    const limit = this.#options.exitTimeoutMs;
+    instance.gone.limit(limit, () => {
+      const ms = instance.timedOutAfterMs;
+      if (ms !== undefined) instance.pending?.call.reject(instance.timeoutError(ms));
+      this.#fail(notReady(`did not end an instance within ${limit} ms`, 'kill'));
+    });
+  }
+
+  #receive(chunk: Buffer): void {
+    if (this.#end !== undefined) return;
+    try {
+      for (const frame of this.#decoder.push(chunk)) this.#handle(frame);
+    } catch (error) {
+      this.#fail(
+        error instanceof SparklerError
+          ? error
+          : new SparklerError('INTERNAL', 'A frame of the guest could not be handled.', {}, error),
+      );
+    }
+  }
+
+  #handle(frame: Frame): void {
+    switch (frame.type) {
+      case FrameType.HELLO: {
+        this.#hello.resolve(decodeHello(frame.payload));
+        return;
+      }
+      case FrameType.RESTORED: {
+        this.#restored(frame);
+        return;
+      }
+      case FrameType.PONG:
+        this.#pings.get(frame.request)?.resolve(undefined);
+        this.#pings.delete(frame.request);
+        return;
+      case FrameType.FATAL:
+        throw new SparklerError(
+          'GUEST_PANICKED',
+          `The guest failed: ${decodeFatal(frame.payload)}`,
+        );
+      default: {
+        const instance = this.#instances.get(frame.instance);
+        if (instance === undefined) throw protocol(`a frame of no instance (${frame.instance})`);
+        this.#handleInstance(instance, frame);
+      }
+    }
+  }
+
+  #handleInstance(instance: Instance, frame: Frame): void {
+    switch (frame.type) {
+      case FrameType.LOG:
+        instance.log(frame.payload);
+        return this.#options.onLog?.(instance.number, frame.payload);
+      case FrameType.STACK: {
+        instance.stack(frame.payload);
+        return;
+      }
+      case FrameType.EXITED: {
+        this.#exited(instance, decodeExited(frame.payload));
+        return;
+      }
+      case FrameType.READY:
+      case FrameType.FAILED:
+      case FrameType.RESULT:
+      case FrameType.ERROR: {
+        this.#answered(instance, frame);
+        return;
+      }
+    }
+  }
+
+  #answered(instance: Instance, frame: Frame): void {
+    const pending = instance.pending;
+    if (pending?.request !== frame.request) throw protocol('an answer that nobody waits for');
+    // Too late: TIMEOUT was sent, and the instance ends whatever it answers.
+    if (instance.timedOutAfterMs !== undefined) return;
+    if (frame.type === FrameType.READY && pending.kind === 'start') {
+      pending.call.resolve({ instance: instance.number, ...decodeReady(frame.payload) });
+    } else if (frame.type === FrameType.FAILED && pending.kind === 'start') {
+      pending.call.reject(instance.runtimeError(decodeRuntimeError('FAILED', frame.payload)));
+    } else if (frame.type === FrameType.RESULT && pending.kind === 'invoke') {
+      pending.call.resolve({ ...decodeResult(frame.payload), logs: instance.logs });
+    } else if (frame.type === FrameType.ERROR && pending.kind === 'invoke') {
+      pending.call.reject(instance.runtimeError(decodeRuntimeError('ERROR', frame.payload)));
+    } else {
+      throw protocol('an answer of the wrong type');
+    }
+    instance.pending = undefined;
+  }
+
+  #exited(instance: Instance, exit: ExitInfo): void {
+    this.#instances.delete(instance.number);
+    instance.pending?.call.reject(instance.exitError(exit));
+    instance.gone.resolve(exit);
+  }
+
+  #restored(frame: Frame): void {
+    const restore = this.#restore;
+    if (restore?.request !== frame.request) throw protocol('a RESTORED that nobody waits for');
+    const alive = new Set(decodeRestored(frame.payload));
+    for (const number of alive) {
+      if (!this.#instances.has(number)) throw protocol(`an unknown instance (${number})`);
+    }
+    for (const instance of [...this.#instances.values()]) {
+      if (!alive.has(instance.number)) {
+        this.#exited(instance, { code: null, signal: 9, oom: false });
+      }
+    }
+    this.#restore = undefined;
+    restore.call.resolve(undefined);
+  }
+
+  #fail(error: SparklerError): void {
+    if (this.#end !== undefined) return;
+    this.#end = error;
+    this.#hello.reject(error);
+    this.#restore?.call.reject(error);
+    for (const call of this.#pings.values()) call.reject(error);
+    for (const instance of this.#instances.values()) {
+      instance.pending?.call.reject(error);
+      instance.gone.reject(error);
+    }
+    this.#instances.clear();
+    this.#pings.clear();
+    this.#channel.destroy();
+    this.#closed.resolve(error);
+  }
+}
+
+function protocol(what: string): SparklerError {
+  return new SparklerError('GUEST_PROTOCOL', `The guest agent broke the protocol: ${what}.`);
+}
+
+function notReady(what: string, step: string): SparklerError {
+  return new SparklerError('GUEST_NOT_READY', `The guest ${what}.`, { step });
+}
+
+function died(cause?: unknown): SparklerError {
+  return new SparklerError('VM_DIED', 'The VM ended: the channel to its guest closed.', {}, cause);
+}

@@ -1,0 +1,215 @@
+/** Wires the rooms into a daemon. The only file that knows them all. */
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { AddressInfo } from 'node:net';
+import { buildApi } from './api/index.js';
+import type { Config } from './config/index.js';
+import {
+  createPlatform,
+  journalVm,
+  type ImagePort,
+  type KernelInfo,
+  type Platform,
+} from './control/index.js';
+import { SparklerError } from './errors.js';
+import { buildCodeDrive, resolveImage, resolveKernel } from './image/index.js';
+import { reclaim, Registry, type Reclaimed } from './registry/index.js';
+import { scanSnapshots, SnapshotStore } from './snapshot/index.js';
+import { createLogger, type Logger } from './telemetry/index.js';
+import {
+  chooseAccelerator,
+  createQemuDriver,
+  findCgroupMount,
+  probe,
+  qemuVersion,
+  type QemuOptions,
+  type VmmDriver,
+} from './vmm/index.js';
+
+/** What tests and benchmarks put in place of what the configuration would give. */
+export interface DaemonOverrides {
+  /** Instead of QEMU with the accelerator that proves itself. */
+  readonly driver?: VmmDriver;
+  readonly images?: ImagePort;
+  readonly logger?: Logger;
+}
+
+export interface Daemon {
+  /** Where the API listens: `http://127.0.0.1:8080`. */
+  readonly url: string;
+  readonly platform: Platform;
+  /** Stops listening, ends all VMs and lets the data folder go. Harmless when called again. */
+  close(): Promise<void>;
+}
+
+/** Where all VMs' cgroups are, below the mount of cgroup version 2. */
+const CGROUP_PARENT = 'sparkler';
+
+/**
+ * Starts the daemon: takes the data folder, ends what an earlier daemon left in it, and listens.
+ * @throws SparklerError DATA_IN_USE, INVALID_CONFIG, DEPENDENCY_MISSING; nothing is left running.
+ */
+export async function startDaemon(
+  config: Config,
+  overrides: DaemonOverrides = {},
+): Promise<Daemon> {
+  const logger = overrides.logger ?? createLogger(config.logLevel);
+  const registry = Registry.open(config.dataDir);
+  let platform: Platform | undefined;
+  try {
+    const reclaimed = await cleanUp(config, registry, logger);
+    const store = new SnapshotStore(config);
+    await scan(registry, store, logger);
+    const images = overrides.images ?? imagesOf(config);
+    const { driver, reason } = await driverOf(config, overrides.driver, registry, images);
+    const version = ownVersion();
+    const deps = { config, registry, driver, images, store, logger, version, reclaimed };
+    platform = await createPlatform({ ...deps, acceleratorReason: reason });
+    return await listen(platform, config, logger);
+  } catch (error) {
+    if (platform) await platform.close();
+    else registry.close();
+    throw error;
+  }
+}
+
+/** Ends what the journal of the last daemon names. */
+async function cleanUp(config: Config, registry: Registry, logger: Logger): Promise<Reclaimed> {
+  const reclaimed = await reclaim(registry.journal, {
+    roots: [config.dataDir, ...config.snapshotDirs],
+    waitMs: config.timeouts.closeMs,
+    warn: (entry, reason) => logger.warn({ entry, reason }, 'could not be reclaimed'),
+  });
+  if (Object.values(reclaimed).some((count) => count > 0)) {
+    logger.info(reclaimed, 'ended what an earlier daemon left');
+  }
+  return reclaimed;
+}
+
+/** Makes the registry's snapshots and the folders on the disk agree. */
+async function scan(registry: Registry, store: SnapshotStore, logger: Logger): Promise<void> {
+  const functions = new Set(registry.functions().map(({ name }) => name));
+  const { dropped, strange } = await scanSnapshots(registry, store, functions);
+  for (const entry of dropped) logger.warn(entry, 'dropped a snapshot that cannot be used');
+  for (const entry of strange) logger.warn(entry, 'a folder in snapshots is no snapshot of ours');
+}
+
+function imagesOf(config: Config): ImagePort {
+  const { limits, timeouts } = config;
+  return {
+    hasImage: (alias) => Object.hasOwn(config.images, alias),
+    hasKernel: (alias) => Object.hasOwn(config.kernels, alias),
+    image: (alias) => resolveImage(config, alias),
+    kernel: (alias) => resolveKernel(config, alias),
+    buildCode: async (archive, path) => {
+      const { sha256, bytes } = await buildCodeDrive(archive, path, {
+        limits: {
+          maxArchiveBytes: limits.codeArchiveBytes,
+          maxUnpackedBytes: limits.codeUnpackedBytes,
+          maxFileBytes: limits.codeFileBytes,
+          maxEntries: limits.codeEntries,
+          makeTimeoutMs: timeouts.imageStepMs,
+        },
+      });
+      return { codeId: sha256, bytes };
+    },
+  };
+}
+
+async function driverOf(
+  config: Config,
+  given: VmmDriver | undefined,
+  registry: Registry,
+  images: ImagePort,
+): Promise<{ driver: VmmDriver; reason: string }> {
+  if (given) return { driver: given, reason: 'the driver was given' };
+  const version = await qemuVersion(config.vmm.qemuPath);
+  const kernel = await kernelOf(config, images);
+  const { accelerator, reason } = await chooseAccelerator({
+    setting: config.accel,
+    rememberIn: join(config.dataDir, 'accelerator.json'),
+    dependsOn: `qemu ${version} kernel ${kernel?.id ?? 'none'}`,
+    probeKvm: () => probeKvm(config, registry, kernel),
+  });
+  return { driver: await createQemuDriver(qemuOptions(config, accelerator)), reason };
+}
+
+/** The default kernel, undefined while it is not built: the daemon starts all the same. */
+async function kernelOf(config: Config, images: ImagePort): Promise<KernelInfo | undefined> {
+  try {
+    return await images.kernel(config.defaultKernel);
+  } catch (error) {
+    if (error instanceof SparklerError && error.code === 'KERNEL_NOT_FOUND') return undefined;
+    throw error;
+  }
+}
+
+/** Runs a guest with KVM and journals it: no platform looks after it. */
+async function probeKvm(
+  config: Config,
+  registry: Registry,
+  kernel: KernelInfo | undefined,
+): Promise<string | undefined> {
+  if (kernel === undefined) return 'the guest kernel that would prove it is not built';
+  const kvm = await createQemuDriver(qemuOptions(config, 'kvm'));
+  const open: number[] = [];
+  const driver: VmmDriver = {
+    capabilities: kvm.capabilities,
+    restore: (spec, files) => kvm.restore(spec, files),
+    boot: (plain) => {
+      const { spec, ids } = journalVm(registry.journal, kvm, plain);
+      open.push(...ids);
+      return kvm.boot(spec);
+    },
+  };
+  const { kernelPath, initrdPath } = kernel;
+  const dir = join(config.dataDir, 'vms');
+  const limitMs = config.timeouts.accelProbeMs;
+  const answer = await probe(driver, { kernelPath, initrdPath, dir, limitMs });
+  registry.journal.doneAll(open);
+  return answer;
+}
+
+function qemuOptions(config: Config, accelerator: 'kvm' | 'tcg'): QemuOptions {
+  const { vmm, limits, timeouts } = config;
+  const mount = findCgroupMount();
+  const found = mount === undefined ? undefined : join(mount, CGROUP_PARENT);
+  return {
+    accelerator,
+    qemuPath: vmm.qemuPath,
+    nativeDir: join(ownFolder(), 'build', 'native'),
+    cgroupRoot: vmm.cgroupRoot === '' ? found : vmm.cgroupRoot,
+    firstUid: vmm.firstUid,
+    uidCount: vmm.uidCount,
+    tbSizeMiB: vmm.tbSizeMiB,
+    consoleBytes: limits.consoleBytes,
+    closeMs: timeouts.closeMs,
+  };
+}
+
+async function listen(platform: Platform, config: Config, logger: Logger): Promise<Daemon> {
+  const api = buildApi(platform, config, logger);
+  await api.listen({ host: config.host, port: config.port });
+  const { address, port, family } = api.server.address() as AddressInfo;
+  const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+  logger.info({ url, ...platform.info() }, 'listening');
+  let closing: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    // The platform first: requests that wait for a VM are answered SHUTTING_DOWN, not cut off.
+    await platform.close();
+    await api.close();
+  };
+  return { url, platform, close: () => (closing ??= close()) };
+}
+
+/** The folder of package.json, above this file: whether it runs from source or from dist/. */
+function ownFolder(): string {
+  let dir = import.meta.dirname;
+  while (!existsSync(join(dir, 'package.json')) && dir !== dirname(dir)) dir = dirname(dir);
+  return dir;
+}
+
+function ownVersion(): string {
+  const text = readFileSync(join(ownFolder(), 'package.json'), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}

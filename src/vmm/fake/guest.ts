@@ -1,0 +1,54 @@
+import type { Duplex } from 'node:stream';
+import {
+  FakeAgent,
+  type FakeAgentOptions,
+  type FakeHandler,
+  type FakeInstances,
+} from '../../guest/index.js';
+
+/** A guest without a machine: it speaks the guest channel's protocol on the port it was given. */
+export interface FakeGuest {
+  /** Its whole state, as JSON: a guest made with it goes on as this one would. */
+  save(): unknown;
+  /** It stops working, as a guest does whose machine is gone. */
+  stop(): void;
+}
+
+/**
+ * Makes a guest. Without `saved` it boots and says hello; with it, it says nothing until spoken to.
+ */
+export type FakeGuestFactory = (
+  port: Duplex,
+  saved: { readonly state: unknown } | undefined,
+) => FakeGuest;
+
+/** What a fake guest's handlers keep between invocations: it is part of its snapshots. */
+export type FakeMemory = Record<string, unknown>;
+
+export interface ProgramOptions {
+  /** The handler of a guest, given the guest's own memory. */
+  readonly program: (memory: FakeMemory) => FakeHandler;
+  readonly load?: FakeAgentOptions['load'];
+}
+
+interface Saved {
+  readonly instances: FakeInstances;
+  readonly memory: FakeMemory;
+}
+
+/** Guests that are the guest room's fake agent, running `program`. */
+export function programGuest({ program, load }: ProgramOptions): FakeGuestFactory {
+  return (port, saved) => {
+    const state = saved?.state as Saved | undefined;
+    const memory = state?.memory ?? {};
+    const agent = new FakeAgent(port, {
+      handler: program(memory),
+      ...(load && { load }),
+      ...(state && { instances: state.instances }),
+    });
+    return {
+      save: (): Saved => ({ instances: agent.instances, memory }),
+      stop: () => undefined,
+    };
+  };
+}

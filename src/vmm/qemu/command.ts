@@ -1,0 +1,148 @@
+/**
+ * QEMU's command line: a pure function of the machine. The same function serves booting and
+ * restoring, because a restore needs the very machine that was saved.
+ *
+ * All files reach QEMU as inherited descriptors (`/proc/self/fd/N`), never as paths: the VMM's user
+ * needs no right to any folder of ours, and there is no socket file for anyone else to open.
+ */
+import type { Accelerator, MachineSpec } from '../driver.js';
+
+/** The machine type. `pc` booted every time in emulation and carries virtio-mem; see docs/adr. */
+export const MACHINE = 'pc-i440fx-10.0';
+
+/**
+ * The path by which the preload recognizes guest memory; see native/qemu-preload/preload.c.
+ */
+const MEMORY_PATH = '/sparkler/memory';
+
+/** Inherited descriptors, in the order in which the process is given them. 0 to 2 are standard. */
+export const FD = {
+  qmp: 3,
+  channel: 4,
+  console: 5,
+  control: 6,
+  memory: 7,
+  /** Where device state is written to. */
+  stateOut: 8,
+  preload: 9,
+  /** The drives, then kernel and initrd (booting) or the device state to load (restoring). */
+  firstFile: 10,
+} as const;
+
+/** QEMU opens the device state through sets of descriptors, by these numbers. */
+const STATE_OUT_SET = 1;
+const STATE_IN_SET = 2;
+export const STATE_OUT = `file:/dev/fdset/${STATE_OUT_SET}`;
+export const STATE_IN = `file:/dev/fdset/${STATE_IN_SET}`;
+
+/** Kernel parameters that every guest gets; why each, see docs/adr/0003-boot-time.md. */
+const KERNEL_ARGS = [
+  'console=ttyS0',
+  'quiet',
+  'loglevel=4',
+  'panic=-1',
+  'reboot=t',
+  'tsc=reliable',
+  'no_timer_check',
+  '8250.nr_uarts=1',
+  'i8042.noaux',
+  'i8042.nokbd',
+  'cryptomgr.notests',
+  'audit=0',
+  'lsm=capability',
+  'random.trust_cpu=on',
+  'init_on_free=1',
+];
+
+export interface CommandOptions {
+  readonly accelerator: Exclude<Accelerator, 'none'>;
+  readonly cpuModel: string;
+  /** Size of TCG's translation cache, MiB. */
+  readonly tbSizeMiB: number;
+}
+
+export interface QemuCommand {
+  readonly args: readonly string[];
+  /** Opened read-only and inherited as descriptors `FD.firstFile` and following. */
+  readonly files: readonly string[];
+}
+
+/**
+ * The command line that boots `spec`, or with `statePath` restores the device state in that file.
+ */
+export function qemuCommand(
+  spec: MachineSpec,
+  statePath: string | undefined,
+  options: CommandOptions,
+): QemuCommand {
+  const files: string[] = [];
+  const inherit = (path: string): number => FD.firstFile + files.push(path) - 1;
+  const args = [
+    ...machineArgs(spec, options),
+    ...channelArgs(),
+    ...spec.drives.flatMap((drive) => driveArgs(drive.id, inherit(drive.path))),
+    ...(statePath === undefined
+      ? bootArgs(inherit(spec.kernelPath), inherit(spec.initrdPath), spec.kernelArgs)
+      : restoreArgs(inherit(statePath))),
+  ];
+  return { args, files };
+}
+
+function machineArgs(spec: MachineSpec, options: CommandOptions): string[] {
+  const tcg = `tcg,thread=${spec.vcpus > 1 ? 'multi' : 'single'},tb-size=${options.tbSizeMiB}`;
+  return [
+    '-nodefaults',
+    '-no-user-config',
+    '-no-reboot',
+    ...['-display', 'none'],
+    ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
+    ...['-accel', options.accelerator === 'kvm' ? 'kvm' : tcg],
+    ...[
+      '-machine',
+      `${MACHINE},memory-backend=memory,usb=off,i8042=off,vmport=off,smm=off,hpet=off,graphics=off,dump-guest-core=off,mem-merge=off`,
+    ],
+    ...['-cpu', options.cpuModel],
+    ...['-smp', String(spec.vcpus)],
+    ...['-m', `${spec.memMiB}M`],
+    ...[
+      '-object',
+      `memory-backend-file,id=memory,size=${spec.memMiB}M,share=on,mem-path=${MEMORY_PATH}`,
+    ],
+    ...['-add-fd', `fd=${FD.stateOut},set=${STATE_OUT_SET}`],
+  ];
+}
+
+function channelArgs(): string[] {
+  return [
+    ...['-chardev', `socket,id=qmp,fd=${FD.qmp}`, '-mon', 'chardev=qmp,mode=control'],
+    ...['-chardev', `socket,id=console,fd=${FD.console}`, '-serial', 'chardev:console'],
+    ...['-device', 'virtio-serial-pci,id=serial,max_ports=2'],
+    ...['-chardev', `socket,id=channel,fd=${FD.channel}`],
+    ...['-device', 'virtserialport,chardev=channel,name=sparkler.0'],
+  ];
+}
+
+const pathOf = (fd: number): string => `/proc/self/fd/${fd}`;
+
+function driveArgs(id: string, fd: number): string[] {
+  return [
+    '-blockdev',
+    `driver=raw,node-name=${id},read-only=on,file.driver=file,file.filename=${pathOf(fd)},file.locking=off`,
+    '-device',
+    `virtio-blk-pci,drive=${id},num-queues=1`,
+  ];
+}
+
+function bootArgs(kernel: number, initrd: number, extra: string): string[] {
+  const append = [...KERNEL_ARGS, extra].filter(Boolean).join(' ');
+  return ['-kernel', pathOf(kernel), '-initrd', pathOf(initrd), '-append', append];
+}
+
+/**
+ * The kernel is in the restored memory; its boot ROM must still be there, since it is part of the
+ * machine. `-S`: the guest runs when the daemon resumes it.
+ */
+function restoreArgs(state: number): string[] {
+  const stateIn = ['-add-fd', `fd=${state},set=${STATE_IN_SET}`];
+  return [...stateIn, '-option-rom', 'pvh.bin', '-S', '-incoming', 'defer'];
+}

@@ -1,0 +1,110 @@
+/** The QEMU driver: stock QEMU 8.2 or later, with native/qemu-preload. */
+import { execFile } from 'node:child_process';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { SparklerError } from '../../errors.js';
+import type { Accelerator, SnapshotFiles, VmHandle, VmmCapabilities } from '../driver.js';
+import type { FootprintDriver, ObservedSpec, VmFootprint } from '../footprint.js';
+import { MACHINE, qemuCommand, type CommandOptions } from './command.js';
+import { QemuHandle } from './handle.js';
+import { QemuProcess, type MemoryFile, type ProcessOptions } from './process.js';
+
+export interface QemuOptions extends ProcessOptions {
+  readonly accelerator: Exclude<Accelerator, 'none'>;
+  /** Size of TCG's translation cache, MiB. */
+  readonly tbSizeMiB: number;
+}
+
+const MIB = 1024 * 1024;
+
+/** `x-ignore-shared` through `file:` needs 8.2. */
+const MIN_VERSION = [8, 2] as const;
+
+/** @throws SparklerError DEPENDENCY_MISSING when QEMU is not there or too old. */
+export async function createQemuDriver(options: QemuOptions): Promise<FootprintDriver> {
+  return new QemuDriver(options, await qemuVersion(options.qemuPath));
+}
+
+/** QEMU's version, as it says it: `10.0.2`. @throws SparklerError DEPENDENCY_MISSING */
+export async function qemuVersion(qemuPath: string): Promise<string> {
+  const hint = 'Run "make setup", or install qemu-system-x86 8.2 or later.';
+  let said: string;
+  try {
+    said = (await promisify(execFile)(qemuPath, ['--version'])).stdout;
+  } catch (error) {
+    const message = `Cannot run ${qemuPath}. ${hint}`;
+    throw new SparklerError('DEPENDENCY_MISSING', message, { field: 'vmm.qemuPath' }, error);
+  }
+  const match = /version (\d+)\.(\d+)\.(\d+)/.exec(said);
+  const [major, minor] = [Number(match?.[1]), Number(match?.[2])];
+  if (!match || major < MIN_VERSION[0] || (major === MIN_VERSION[0] && minor < MIN_VERSION[1])) {
+    throw new SparklerError('DEPENDENCY_MISSING', `${qemuPath} is too old: ${said}. ${hint}`);
+  }
+  return `${match[1]}.${match[2]}.${match[3]}`;
+}
+
+class QemuDriver implements FootprintDriver {
+  readonly capabilities: VmmCapabilities;
+  readonly #options: QemuOptions;
+  readonly #command: CommandOptions;
+
+  constructor(options: QemuOptions, version: string) {
+    const cpuModel = options.accelerator === 'kvm' ? 'host' : 'max';
+    this.#options = options;
+    this.#command = { ...options, cpuModel };
+    this.capabilities = {
+      vmm: 'qemu',
+      version,
+      machine: MACHINE,
+      cpuModel,
+      accelerator: options.accelerator,
+      continuesAfterSnapshot: true,
+      hasProcess: true,
+    };
+  }
+
+  footprint(spec: ObservedSpec): VmFootprint {
+    const root = this.#options.cgroupRoot;
+    return root === undefined ? {} : { cgroup: join(root, spec.vmId) };
+  }
+
+  async boot(spec: ObservedSpec): Promise<VmHandle> {
+    const memory = { path: join(spec.dir, 'memory'), mode: 'shared' } as const;
+    const file = await open(memory.path, 'wx', 0o600);
+    await file.truncate(spec.memMiB * MIB);
+    await file.close();
+    const handle = await this.#start(spec, memory, undefined);
+    return orClose(handle, handle.waitUp());
+  }
+
+  async restore(spec: ObservedSpec, files: SnapshotFiles): Promise<VmHandle> {
+    const memory = { path: files.memoryPath, mode: 'private' } as const;
+    const handle = await this.#start(spec, memory, files.statePath);
+    return orClose(handle, handle.loadState());
+  }
+
+  async #start(
+    spec: ObservedSpec,
+    memory: MemoryFile,
+    statePath: string | undefined,
+  ): Promise<QemuHandle> {
+    const requested = performance.now();
+    const stateOut = join(spec.dir, 'state');
+    const command = qemuCommand(spec, statePath, this.#command);
+    const vmm = await QemuProcess.start(spec.vmId, command, memory, stateOut, this.#options);
+    spec.onProcess?.(vmm.pid);
+    return new QemuHandle(vmm, memory, stateOut, this.#options.nativeDir, requested);
+  }
+}
+
+/** A start that fails leaves nothing behind. */
+async function orClose(handle: QemuHandle, up: Promise<void>): Promise<VmHandle> {
+  try {
+    await up;
+    return handle;
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}

@@ -1,0 +1,176 @@
+/** One QEMU VM: the driver interface over QMP, the preload and the process. */
+import { copyFile, readFile, rm } from 'node:fs/promises';
+import type { Duplex } from 'node:stream';
+import { asSparklerError, isErrno, SparklerError } from '../../errors.js';
+import type { SnapshotFiles, VmExit, VmMarks, VmStats } from '../driver.js';
+import type { ProcessHandle } from '../footprint.js';
+import { STATE_IN, STATE_OUT } from './command.js';
+import { savePrivateMemory, saveSharedMemory } from './memory.js';
+import { Preload } from './preload.js';
+import type { MemoryFile, QemuProcess } from './process.js';
+import { Qmp } from './qmp.js';
+
+const PAGE_BYTES = 4096;
+
+export class QemuHandle implements ProcessHandle {
+  readonly pid: number;
+  readonly channel: Duplex;
+  readonly exited: Promise<VmExit>;
+  readonly #process: QemuProcess;
+  readonly #qmp: Qmp;
+  readonly #preload: Preload;
+  readonly #nativeDir: string;
+  readonly #memoryPath: string;
+  readonly #stateOutPath: string;
+  #memoryMode: MemoryFile['mode'];
+  #marks: VmMarks;
+
+  constructor(
+    vmm: QemuProcess,
+    memory: MemoryFile,
+    stateOutPath: string,
+    nativeDir: string,
+    requested: number,
+  ) {
+    this.pid = vmm.pid;
+    this.channel = vmm.channel;
+    this.exited = vmm.exited;
+    this.#process = vmm;
+    this.#qmp = new Qmp(vmm.qmp);
+    this.#preload = new Preload(vmm.control);
+    this.#nativeDir = nativeDir;
+    this.#memoryPath = memory.path;
+    this.#memoryMode = memory.mode;
+    this.#stateOutPath = stateOutPath;
+    this.#marks = { requested, vmmUp: requested };
+  }
+
+  get marks(): VmMarks {
+    return this.#marks;
+  }
+  consoleTail(): string {
+    return this.#process.console.toString();
+  }
+  vmmLog(): string {
+    return this.#process.stderr.toString();
+  }
+
+  /** Waits until QEMU answers. @throws SparklerError VMM_FAILED with what QEMU wrote to stderr. */
+  async waitUp(): Promise<void> {
+    await this.#explained(this.#qmp.ready);
+    this.#marks = { ...this.#marks, vmmUp: performance.now() };
+  }
+
+  /** Loads the device state that the process inherited. @throws SparklerError as `waitUp`. */
+  async loadState(): Promise<void> {
+    // Sent at once: QEMU works through them in order while the answers are on their way.
+    const done = this.#migrationEnd();
+    const accepted = [this.#prepareMigration(), this.#qmp.execute('migrate-incoming', { uri: STATE_IN })];
+    await this.waitUp();
+    await this.#explained(Promise.all(accepted));
+    await this.#explained(done);
+    this.#marks = { ...this.#marks, stateLoaded: performance.now() };
+  }
+
+  async pause(): Promise<void> {
+    await this.#qmp.execute('stop');
+  }
+
+  async resume(): Promise<void> {
+    await this.#qmp.execute('cont');
+  }
+
+  async snapshot(files: SnapshotFiles): Promise<void> {
+    try {
+      await this.#saveState(files.statePath);
+      await this.#saveMemory(files.memoryPath);
+    } catch (error) {
+      await rm(files.statePath, { force: true });
+      await rm(files.memoryPath, { force: true });
+      throw asSparklerError(error);
+    }
+  }
+
+  async stats(): Promise<VmStats> {
+    try {
+      const stat = await readFile(`/proc/${this.pid}/stat`, 'latin1');
+      return parseStat(stat);
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT') && !isErrno(error, 'ESRCH')) throw error;
+      throw new SparklerError('VM_DIED', 'The VMM ended.', {}, error);
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#process.close();
+  }
+
+  async #saveState(path: string): Promise<void> {
+    const done = this.#migrationEnd();
+    done.catch(() => undefined);
+    await Promise.all([this.#prepareMigration(), this.#qmp.execute('migrate', { uri: STATE_OUT })]);
+    await done;
+    await copyFile(this.#stateOutPath, path);
+  }
+
+  async #saveMemory(path: string): Promise<void> {
+    if (this.#memoryMode === 'private') {
+      return savePrivateMemory(path, this.#process, this.#preload, this.#nativeDir);
+    }
+    this.#memoryMode = await saveSharedMemory(this.#memoryPath, path, this.#preload);
+  }
+
+  /**
+   * Guest memory is the daemon's to save and load: QEMU handles device state only. The end of that
+   * is told as an event, not asked for again and again.
+   */
+  #prepareMigration(): Promise<unknown> {
+    const capabilities = ['x-ignore-shared', 'events'].map((capability) => ({
+      capability,
+      state: true,
+    }));
+    return this.#qmp.execute('migrate-set-capabilities', { capabilities });
+  }
+
+  /** The end of the save or load under way. QEMU tells its reason only when asked. */
+  async #migrationEnd(): Promise<void> {
+    const ends = new Set(['completed', 'failed', 'cancelled']);
+    const { status } = await this.#qmp.waitEvent(
+      (event, data) => event === 'MIGRATION' && ends.has(String(data['status'])),
+    );
+    if (status === 'completed') return;
+    const info = (await this.#qmp.execute('query-migrate')) as { 'error-desc'?: string };
+    const reason = info['error-desc'] ?? 'no reason given';
+    if (reason.includes('No space left')) {
+      throw new SparklerError('STORAGE_FULL', `The disk is full: ${reason}. Free some space.`);
+    }
+    throw new SparklerError('VMM_FAILED', `Device state: ${reason}.`);
+  }
+
+  /** QEMU says on stderr why it ends; the broken connection alone says nothing. */
+  async #explained<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      const exit = await this.exited;
+      const said = this.vmmLog().trim();
+      throw new SparklerError(
+        'VMM_FAILED',
+        `QEMU ended with ${exit.reason}${said === '' ? '' : `: ${said}`}`,
+        {},
+        error,
+      );
+    }
+  }
+}
+
+/** Fields 10, 12 and 24 of /proc/PID/stat (proc_pid_stat(5)). */
+function parseStat(stat: string): VmStats {
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const field = (number: number): number => Number(fields[number - 3]);
+  return {
+    minorFaults: field(10),
+    majorFaults: field(12),
+    residentBytes: field(24) * PAGE_BYTES,
+  };
+}

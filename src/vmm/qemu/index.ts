@@ -1,0 +1,1 @@
+export { createQemuDriver, qemuVersion, type QemuOptions } from './driver.js';

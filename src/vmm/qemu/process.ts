@@ -1,0 +1,194 @@
+/** One QEMU process: what it inherits, its cgroup and user, its output and its end. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { open, type FileHandle } from 'node:fs/promises';
+import type { Duplex, Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { SparklerError } from '../../errors.js';
+import { VmCgroup } from '../cgroup.js';
+import type { VmExit } from '../driver.js';
+import { Tail } from '../tail.js';
+import { FD, type QemuCommand } from './command.js';
+
+/** What all QEMU processes of a driver have in common. */
+export interface ProcessOptions {
+  readonly qemuPath: string;
+  /** The folder of vmm-launch, qemu-preload.so and memory-save. */
+  readonly nativeDir: string;
+  /** The parent of the VMs' cgroups; undefined where version 2 is not mounted. */
+  readonly cgroupRoot: string | undefined;
+  /** Each VM gets a user of its own from here on; 0: the daemon's user. */
+  readonly firstUid: number;
+  readonly uidCount: number;
+  readonly consoleBytes: number;
+  /** How long ending a process and removing its cgroup may take, milliseconds. */
+  readonly closeMs: number;
+}
+
+/** Guest memory as QEMU is to map it. */
+export interface MemoryFile {
+  readonly path: string;
+  /** `private`: the file is only read; see native/qemu-preload/preload.c. */
+  readonly mode: 'shared' | 'private';
+}
+
+/** How long the console's last bytes may take to arrive once the process has ended, ms. */
+const CONSOLE_DRAIN_MS = 500;
+
+export class QemuProcess {
+  readonly pid: number;
+  readonly qmp: Duplex;
+  readonly channel: Duplex;
+  readonly control: Duplex;
+  /** The open memory file: it outlives its names for as long as the VM does. */
+  readonly memory: FileHandle;
+  readonly console: Tail;
+  readonly stderr: Tail;
+  readonly exited: Promise<VmExit>;
+  readonly #child: ChildProcess;
+  readonly #cgroup: VmCgroup | undefined;
+  readonly #closeMs: number;
+  #closing: Promise<void> | undefined;
+
+  private constructor(
+    child: ChildProcess & { readonly pid: number },
+    memory: FileHandle,
+    cgroup: VmCgroup | undefined,
+    options: ProcessOptions,
+  ) {
+    this.pid = child.pid;
+    this.memory = memory;
+    this.#child = child;
+    this.#cgroup = cgroup;
+    this.#closeMs = options.closeMs;
+    this.qmp = stream(child, FD.qmp);
+    this.channel = stream(child, FD.channel);
+    this.control = stream(child, FD.control);
+    this.console = new Tail(options.consoleBytes);
+    this.stderr = new Tail(options.consoleBytes);
+    const console = stream(child, FD.console);
+    collect(console, this.console);
+    collect(child.stderr as Readable, this.stderr);
+    this.exited = this.#watch(console);
+  }
+
+  /** @throws SparklerError VMM_FAILED, DEPENDENCY_MISSING; nothing is left behind then. */
+  static async start(
+    vmId: string,
+    command: QemuCommand,
+    memory: MemoryFile,
+    stateOutPath: string,
+    options: ProcessOptions,
+  ): Promise<QemuProcess> {
+    const cgroup = options.cgroupRoot ? new VmCgroup(options.cgroupRoot, vmId) : undefined;
+    const opened: FileHandle[] = [];
+    const take = async (path: string, flags: string): Promise<FileHandle> => {
+      const handle = await open(path, flags, 0o600);
+      opened.push(handle);
+      return handle;
+    };
+    try {
+      await cgroup?.create();
+      const memoryFile = await take(memory.path, memory.mode === 'shared' ? 'r+' : 'r');
+      await take(stateOutPath, 'w');
+      await take(`${options.nativeDir}/qemu-preload.so`, 'r');
+      for (const path of command.files) await take(path, 'r');
+      const child = launch(vmId, command, memory.mode, opened, cgroup, options);
+      await spawned(child, options);
+      await Promise.all(opened.filter((file) => file !== memoryFile).map((file) => file.close()));
+      return new QemuProcess(child as ChildProcess & { pid: number }, memoryFile, cgroup, options);
+    } catch (error) {
+      await Promise.allSettled(opened.map((handle) => handle.close()));
+      await cgroup?.remove(options.closeMs);
+      throw error;
+    }
+  }
+
+  /** Ends the process, whatever it does, and frees what it had. Harmless when called again. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#child.kill('SIGKILL');
+    await this.#cgroup?.kill();
+    await this.exited;
+    for (const end of [this.qmp, this.channel, this.control]) end.destroy();
+    await this.memory.close();
+    await this.#cgroup?.remove(this.#closeMs);
+  }
+
+  async #watch(console: Readable): Promise<VmExit> {
+    const drained = new Promise<void>((resolve) => console.once('close', resolve));
+    const reason = await new Promise<string>((resolve) => {
+      this.#child.once('exit', (code, signal) =>
+        resolve(signal === null ? `exit code ${code ?? 'unknown'}` : `signal ${signal}`),
+      );
+    });
+    await Promise.race([drained, sleep(CONSOLE_DRAIN_MS)]);
+    return { expected: this.#closing !== undefined, reason };
+  }
+}
+
+function launch(
+  vmId: string,
+  command: QemuCommand,
+  mode: MemoryFile['mode'],
+  opened: readonly FileHandle[],
+  cgroup: VmCgroup | undefined,
+  options: ProcessOptions,
+): ChildProcess {
+  const asUser = options.firstUid > 0 && process.getuid?.() === 0;
+  const uid = asUser ? String(uidOf(vmId, options)) : '-';
+  const args = [String(process.pid), cgroup?.path ?? '-', uid, options.qemuPath, ...command.args];
+  return spawn(`${options.nativeDir}/vmm-launch`, args, {
+    cwd: '/',
+    stdio: [
+      ...(['ignore', 'ignore', 'pipe'] as const),
+      ...(['pipe', 'pipe', 'pipe', 'pipe'] as const),
+      ...opened.map((handle) => handle.fd),
+    ],
+    env: {
+      PATH: process.env['PATH'] ?? '/usr/bin:/bin',
+      LD_PRELOAD: `/proc/self/fd/${FD.preload}`,
+      SPARKLER_MEMORY_FD: String(FD.memory),
+      SPARKLER_MEMORY_MODE: mode,
+      SPARKLER_CONTROL_FD: String(FD.control),
+    },
+  });
+}
+
+/** A user that no other VM has: drawn from the range by the VM's id. It needs no passwd entry. */
+function uidOf(vmId: string, options: ProcessOptions): number {
+  const hash = createHash('sha256').update(vmId).digest();
+  return options.firstUid + (hash.readUInt32BE(0) % options.uidCount);
+}
+
+async function spawned(child: ChildProcess, options: ProcessOptions): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    child.once('spawn', resolve);
+    child.once('error', (error) =>
+      reject(
+        new SparklerError(
+          'DEPENDENCY_MISSING',
+          `Cannot start ${options.nativeDir}/vmm-launch. Run "make setup" to build it.`,
+          {},
+          error,
+        ),
+      ),
+    );
+  });
+}
+
+function stream(child: ChildProcess, fd: number): Duplex {
+  const end = child.stdio[fd as 0 | 1 | 2] as unknown as Duplex;
+  // An end that breaks is a VMM that ends: `exited` says so, with the reason.
+  end.on('error', () => undefined);
+  return end;
+}
+
+function collect(from: Readable, tail: Tail): void {
+  from.on('data', (chunk: Buffer) => tail.append(chunk));
+  from.on('error', () => undefined);
+}
