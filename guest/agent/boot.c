@@ -132,6 +132,25 @@ static void furnish(void)
 		say("/dev/fd: %s", strerror(errno));
 }
 
+static void set_kernel(const char *name, const char *value)
+{
+	char path[128];
+	snprintf(path, sizeof path, "/proc/sys/%s", name);
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, value, strlen(value)) < 0)
+		say("%s: %s", name, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Housekeeping that a function's guest does not need, and that would run just when a clone starts. */
+static void calm_kernel(void)
+{
+	set_kernel("vm/stat_interval", "3600");
+	set_kernel("vm/compaction_proactiveness", "0");
+	set_kernel("vm/dirty_writeback_centisecs", "0");
+}
+
 static void raise_loopback(void)
 {
 	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
@@ -197,6 +216,7 @@ int boot(void)
 	load_modules();
 	enter_root();
 	furnish();
+	calm_kernel();
 	raise_loopback();
 	if (sethostname("sparkler", 8) != 0)
 		say("hostname: %s", strerror(errno));

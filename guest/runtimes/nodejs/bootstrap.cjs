@@ -16,7 +16,15 @@ const READ_BYTES = 64 * 1024;
 const MAX_RESULT_BYTES = 6 * 1024 * 1024;
 const MAX_MESSAGE = 64 * 1024;
 const WARM_UP_ROUNDS = 8;
-const Type = { INVOKE: 0x02, RESEED: 0x20, READY: 0x82, FAILED: 0x83, RESULT: 0x84, ERROR: 0x85, RESEEDED: 0xa0 };
+const Type = {
+  INVOKE: 0x02,
+  RESEED: 0x20,
+  READY: 0x82,
+  FAILED: 0x83,
+  RESULT: 0x84,
+  ERROR: 0x85,
+  RESEEDED: 0xa0,
+};
 const root = process.env.LAMBDA_TASK_ROOT;
 
 // ---- frames ----
@@ -76,7 +84,10 @@ function describe(error) {
   if (!(error instanceof Error) && typeof error?.stack !== 'string') {
     return { errorType: typeof error, message: String(error).slice(0, MAX_MESSAGE), stack: '' };
   }
-  const stack = String(error.stack).split('\n').filter((line) => !isOurs(line)).join('\n');
+  const stack = String(error.stack)
+    .split('\n')
+    .filter((line) => !isOurs(line))
+    .join('\n');
   return {
     errorType: String(error.name ?? 'Error'),
     message: String(error.message).slice(0, MAX_MESSAGE),
@@ -104,7 +115,9 @@ class Context {
 function call(handler, event, context) {
   if (handler.length < 3) return handler(event, context);
   return new Promise((resolve, reject) => {
-    const returned = handler(event, context, (error, value) => (error ? reject(error) : resolve(value)));
+    const returned = handler(event, context, (error, value) =>
+      error ? reject(error) : resolve(value),
+    );
     if (typeof returned?.then === 'function') returned.then(resolve, reject);
   });
 }
@@ -115,12 +128,22 @@ function resultFrame(request, value, ns) {
     text = JSON.stringify(value) ?? 'null'; // undefined, a function, a symbol
   } catch (error) {
     const message = `What the handler returned is not JSON: ${String(error.message).split('\n')[0]}`;
-    return errorFrame(request, 'result', { errorType: 'Runtime.MarshalError', message, stack: '' }, ns);
+    return errorFrame(
+      request,
+      'result',
+      { errorType: 'Runtime.MarshalError', message, stack: '' },
+      ns,
+    );
   }
   const size = Buffer.byteLength(text);
   if (size > MAX_RESULT_BYTES) {
     const message = `The result is ${size} bytes of JSON; at most ${MAX_RESULT_BYTES} are allowed.`;
-    return errorFrame(request, 'size', { errorType: 'Runtime.ResultTooLarge', message, stack: '' }, ns);
+    return errorFrame(
+      request,
+      'size',
+      { errorType: 'Runtime.ResultTooLarge', message, stack: '' },
+      ns,
+    );
   }
   const frame = frameOf(Type.RESULT, request, 8 + size);
   frame.writeBigUInt64LE(ns, HEADER_BYTES);
@@ -187,14 +210,17 @@ const INT_BYTES = 6;
 const INT_VALUES = 2 ** (8 * INT_BYTES);
 const fresh = {
   randomUUID(options) {
-    if (options !== undefined && (typeof options !== 'object' || options === null)) return randomUUID(options);
+    if (options !== undefined && (typeof options !== 'object' || options === null))
+      return randomUUID(options);
     return randomUUID({ ...options, disableEntropyCache: true });
   },
   randomInt(...given) {
     const [min, max, callback] = typeof given[1] === 'number' ? given : [0, given[0], given[1]];
     const range = max - min;
-    const fine = Number.isSafeInteger(min) && Number.isSafeInteger(max) && range > 0 && range < INT_VALUES;
-    if (!fine || (callback !== undefined && typeof callback !== 'function')) return randomInt(...given);
+    const fine =
+      Number.isSafeInteger(min) && Number.isSafeInteger(max) && range > 0 && range < INT_VALUES;
+    if (!fine || (callback !== undefined && typeof callback !== 'function'))
+      return randomInt(...given);
     let value;
     do value = crypto.randomBytes(INT_BYTES).readUIntBE(0, INT_BYTES);
     while (value >= INT_VALUES - (INT_VALUES % range)); // else small numbers would be likelier
@@ -240,7 +266,9 @@ function isModule(file) {
   if (!file.endsWith('.js')) return file.endsWith('.mjs');
   for (let folder = path.dirname(file); ; folder = path.dirname(folder)) {
     try {
-      return JSON.parse(fs.readFileSync(path.join(folder, 'package.json'), 'utf8')).type === 'module';
+      return (
+        JSON.parse(fs.readFileSync(path.join(folder, 'package.json'), 'utf8')).type === 'module'
+      );
     } catch (error) {
       if (error.code !== 'ENOENT') throw error;
     }
@@ -265,8 +293,11 @@ async function load(handler) {
   const found = loaded?.[name] ?? loaded?.default?.[name];
   if (found === undefined) {
     const own = Object.keys(loaded ?? {}).filter((key) => typeof loaded[key] === 'function');
-    const exported = own.length === 0 ? 'It exports no function.' : `It exports: ${own.slice(0, 20).join(', ')}.`;
-    throw new NotFound(`The handler '${handler}' needs a function '${name}' exported by ${file}. ${exported}`);
+    const exported =
+      own.length === 0 ? 'It exports no function.' : `It exports: ${own.slice(0, 20).join(', ')}.`;
+    throw new NotFound(
+      `The handler '${handler}' needs a function '${name}' exported by ${file}. ${exported}`,
+    );
   }
   if (typeof found !== 'function') {
     throw new NotFound(`The handler '${handler}': '${name}' of ${file} is not a function.`);
@@ -279,7 +310,10 @@ function fail(error) {
   const shown = notFound
     ? { errorType: 'Runtime.HandlerNotFound', message: error.message, stack: '' }
     : describe(error);
-  fs.writeSync(AGENT, jsonFrame(Type.FAILED, 0, { ...shown, kind: notFound ? 'not-found' : 'handler' }));
+  fs.writeSync(
+    AGENT,
+    jsonFrame(Type.FAILED, 0, { ...shown, kind: notFound ? 'not-found' : 'handler' }),
+  );
   process.reallyExit(1);
 }
 
@@ -299,7 +333,10 @@ async function warmUp() {
 function explainTimeout() {
   const waiting = process.getActiveResourcesInfo().filter((name) => !OWN_RESOURCES.has(name));
   const what = waiting.length === 0 ? 'nothing' : waiting.join(', ');
-  fs.writeSync(STACKS, `The handler's promise was still open; the event loop was waiting for: ${what}.\n`);
+  fs.writeSync(
+    STACKS,
+    `The handler's promise was still open; the event loop was waiting for: ${what}.\n`,
+  );
 }
 const OWN_RESOURCES = new Set(['PipeWrap', 'SignalWrap']);
 
@@ -313,7 +350,8 @@ async function main() {
   }
   await warmUp();
   const feed = reader((frame) => {
-    if (frame[4] === Type.INVOKE) void answer(frame, handler).then((result) => write(socket, result));
+    if (frame[4] === Type.INVOKE)
+      void answer(frame, handler).then((result) => write(socket, result));
     else if (frame[4] === Type.RESEED) {
       reseed(frame.subarray(HEADER_BYTES));
       write(socket, frameOf(Type.RESEEDED, frame.readUInt32LE(8), 0));

@@ -20,6 +20,7 @@ HEADER_BYTES = 12
 READ_BYTES = 16384
 MAX_READ_BYTES = 1 << 20
 MAX_RESULT_BYTES = 6 << 20
+MAX_MESSAGE, MAX_STACK = 64 << 10, 256 << 10  # characters
 WARM_UP_ROUNDS = 8
 SPACE = " \t\n\r"
 
@@ -139,7 +140,11 @@ def _describe(error):
         message = str(error)
     except BaseException as failure:
         message = f"(no message: {type(failure).__name__})"
-    return {"errorType": type(error).__name__, "message": message, "stack": stack}
+    return {
+        "errorType": type(error).__name__,
+        "message": message[:MAX_MESSAGE],
+        "stack": stack[:MAX_STACK],
+    }
 
 
 def _error(request, kind, error, ns):

@@ -66,9 +66,11 @@ export class QemuHandle implements ProcessHandle {
     // Sent at once: QEMU works through them in order while the answers are on their way.
     const done = this.#migrationEnd();
     const accepted = [this.#prepareMigration(), this.#qmp.execute('migrate-incoming', { uri: STATE_IN })];
+    const loaded = Promise.all([...accepted, done]);
+    // Awaited below; QEMU may end before.
+    loaded.catch(() => undefined);
     await this.waitUp();
-    await this.#explained(Promise.all(accepted));
-    await this.#explained(done);
+    await this.#explained(loaded);
     this.#marks = { ...this.#marks, stateLoaded: performance.now() };
   }
 
@@ -107,9 +109,11 @@ export class QemuHandle implements ProcessHandle {
 
   async #saveState(path: string): Promise<void> {
     const done = this.#migrationEnd();
-    done.catch(() => undefined);
-    await Promise.all([this.#prepareMigration(), this.#qmp.execute('migrate', { uri: STATE_OUT })]);
-    await done;
+    await Promise.all([
+      this.#prepareMigration(),
+      this.#qmp.execute('migrate', { uri: STATE_OUT }),
+      done,
+    ]);
     await copyFile(this.#stateOutPath, path);
   }
 

@@ -1,0 +1,18 @@
+"""Parses and serializes a JSON document that lies beside the code."""
+
+import json
+import os
+import time
+
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+
+
+def handler(event, context):
+    key = os.path.basename(event.get("input_object_key", "gdp.json"))
+    with open(os.path.join(FOLDER, key), encoding="utf-8") as file:
+        text = file.read()
+    began = time.time()
+    document = json.loads(text)
+    again = json.dumps(document)
+    ended = time.time()
+    return {"records": len(document), "bytes": len(again), "began": began, "ended": ended}
