@@ -11,7 +11,7 @@ import {
   type KernelInfo,
   type Platform,
 } from './control/index.js';
-import { SparklerError } from './errors.js';
+import { isErrno, SparklerError } from './errors.js';
 import { buildCodeDrive, resolveImage, resolveKernel } from './image/index.js';
 import { reclaim, Registry, type Reclaimed } from './registry/index.js';
 import { scanSnapshots, SnapshotStore } from './snapshot/index.js';
@@ -127,7 +127,8 @@ async function driverOf(
   const kernel = await kernelOf(config, images);
   const { accelerator, reason } = await chooseAccelerator({
     setting: config.accel,
-    rememberIn: join(config.dataDir, 'accelerator.json'),
+    // It is the host's, not the data folder's.
+    rememberIn: join(config.cacheDir, 'accelerator.json'),
     dependsOn: `qemu ${version} kernel ${kernel?.id ?? 'none'}`,
     probeKvm: () => probeKvm(config, registry, kernel),
   });
@@ -189,7 +190,11 @@ function qemuOptions(config: Config, accelerator: 'kvm' | 'tcg'): QemuOptions {
 
 async function listen(platform: Platform, config: Config, logger: Logger): Promise<Daemon> {
   const api = buildApi(platform, config, logger);
-  await api.listen({ host: config.host, port: config.port });
+  try {
+    await api.listen({ host: config.host, port: config.port });
+  } catch (error) {
+    throw listenError(error, config);
+  }
   const { address, port, family } = api.server.address() as AddressInfo;
   const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
   logger.info({ url, ...platform.info() }, 'listening');
@@ -200,6 +205,22 @@ async function listen(platform: Platform, config: Config, logger: Logger): Promi
     await api.close();
   };
   return { url, platform, close: () => (closing ??= close()) };
+}
+
+/** What the system says about an address that cannot be had. */
+const ADDRESS_ERRORS: Readonly<Record<string, readonly [field: string, reason: string]>> = {
+  EADDRINUSE: ['port', 'is in use by another program'],
+  EACCES: ['port', 'may not be used without more rights'],
+  EADDRNOTAVAIL: ['host', 'is not an address of this machine'],
+  ENOTFOUND: ['host', 'is not an address of this machine'],
+};
+
+function listenError(error: unknown, { host, port }: Config): unknown {
+  const known = Object.entries(ADDRESS_ERRORS).find(([code]) => isErrno(error, code));
+  if (known === undefined) return error;
+  const [field, reason] = known[1];
+  const message = `Cannot listen on ${host}:${port}: the ${field} ${reason}.`;
+  return new SparklerError('INVALID_CONFIG', message, { field }, error);
 }
 
 /** The folder of package.json, above this file: whether it runs from source or from dist/. */

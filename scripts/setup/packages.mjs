@@ -4,7 +4,7 @@ import { SetupError, output, say, show } from './run.mjs';
 
 const PACKAGES = [
   ['gcc', 'g++', 'libc6-dev', 'make', 'python3'],
-  ['mmdebstrap', 'erofs-utils', 'xz-utils', 'zstd'],
+  ['mmdebstrap', 'mount', 'erofs-utils', 'xz-utils', 'zstd'],
   ['ca-certificates', 'debian-archive-keyring'],
 ].flat();
 /** The keys of the release that images are made from; old keyring packages lack them. */
@@ -75,10 +75,8 @@ function debianRelease(wanted) {
 /** Adds bookworm-backports from the mirror that this machine uses, unless it has it already. */
 function addBackports() {
   const uris = output('apt-get', ['update', '--print-uris']) ?? '';
-  const mirrorOf = (suite) =>
-    new RegExp(`^'([^']+?)/?/dists/${suite}/InRelease'`, 'm').exec(uris)?.[1];
-  if (mirrorOf(BACKPORTS) !== undefined) return;
-  const mirror = mirrorOf('bookworm') ?? mirrorOf('stable') ?? mirrorOf('oldstable');
+  if (uris.includes(`/dists/${BACKPORTS}/InRelease'`)) return;
+  const mirror = debianMirror(uris);
   if (mirror === undefined) {
     throw new SetupError(
       'no Debian mirror is configured in /etc/apt: QEMU comes from its backports.',
@@ -87,6 +85,19 @@ function addBackports() {
   say(`adding ${BACKPORTS} to the package sources (${SOURCE_FILE})`);
   const lines = ['Types: deb', `URIs: ${mirror}`, `Suites: ${BACKPORTS}`, 'Components: main'];
   writeFileSync(SOURCE_FILE, `${[...lines, `Signed-By: ${KEYRING}`].join('\n')}\n`);
+}
+
+/** As src/image/apt.ts finds it: others' repositories may use the same release name. */
+function debianMirror(uris) {
+  const of = (suite) =>
+    [...uris.matchAll(new RegExp(`^'([^']+?)/?/dists/${suite}/InRelease'`, 'gm'))].map((m) => m[1]);
+  const candidates = ['bookworm', 'stable', 'oldstable'].flatMap(of);
+  const updated = [...of('bookworm-updates'), ...of('stable-updates')];
+  return (
+    candidates.find((uri) => updated.includes(uri)) ??
+    candidates.find((uri) => /\/debian(\/|$)/.test(uri)) ??
+    candidates[0]
+  );
 }
 
 function install(names, options) {

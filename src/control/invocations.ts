@@ -47,7 +47,10 @@ export class Invocations {
     const call = this.#check(input);
     let kind: StartKind = input.vmId === undefined ? (input.ssId ? 'snapshot' : 'cold') : 'warm';
     try {
-      const target = await this.#target(input);
+      // Found at once, so that calls get their turns in the order in which they came.
+      const { vmId } = input;
+      const target =
+        vmId === undefined ? await this.#make(input) : this.#find(vmId, input.functionName);
       if (target.vm.asleep) kind = 'snapshot';
       const output = await this.#run(target, call, kind);
       this.#count(call, kind, 'ok', output);
@@ -81,18 +84,17 @@ export class Invocations {
     };
   }
 
-  async #target(input: InvocationInput): Promise<Target> {
-    const { vms } = this.#deps;
-    const { vmId, functionName, ssId, namespace } = input;
-    if (vmId === undefined) {
-      const vm = await vms.create({
-        functionName,
-        ...(ssId !== undefined && { ssId }),
-        ...(namespace !== undefined && { namespace }),
-      });
-      return { vm, made: true };
-    }
-    const vm = vms.get(vmId);
+  async #make({ functionName, ssId, namespace }: InvocationInput): Promise<Target> {
+    const vm = await this.#deps.vms.create({
+      functionName,
+      ...(ssId !== undefined && { ssId }),
+      ...(namespace !== undefined && { namespace }),
+    });
+    return { vm, made: true };
+  }
+
+  #find(vmId: string, functionName: string): Target {
+    const vm = this.#deps.vms.get(vmId);
     if (vm.functionName === functionName) return { vm, made: false };
     throw new SparklerError(
       'FUNCTION_MISMATCH',
@@ -148,7 +150,7 @@ export class Invocations {
 
   /** Ends what must not stay after a failure, and says what went wrong as fully as is known. */
   async #failed(vm: Vm, made: boolean, error: unknown): Promise<SparklerError> {
-    const known = vm.ending ?? vm.explain(error);
+    const known = vm.failure(error);
     const { fault } = known.kind;
     const broken = fault === 'guest' || known.code === 'VMM_FAILED';
     if (made || broken) await this.#deps.vms.end(vm, broken ? 'died' : 'deleted', known);

@@ -139,6 +139,12 @@ export class Snapshots {
     const ids = registry.journal.intendAll(plan.intents);
     try {
       await store.prepare(plan);
+    } catch (error) {
+      // Nothing of ours is there: a folder in the way is somebody's.
+      registry.journal.doneAll(ids);
+      throw error;
+    }
+    try {
       const pausedMs = await write(machine, plan);
       const snapshot = await store.commit(plan, facts);
       vm.mustLive();
@@ -180,9 +186,9 @@ export class Snapshots {
   }
 
   async #failed(vm: Vm, error: unknown): Promise<SparklerError> {
-    const known = vm.ending ?? vm.explain(error);
-    // A machine that took too long, or died, is of no more use.
-    if (vm.machine?.state === 'failed') await this.#deps.vms().end(vm, 'died', known);
+    const known = vm.failure(error);
+    // A machine that took too long, or died, is of no more use; its end may be under way already.
+    if (vm.ending || vm.machine?.state === 'failed') await this.#deps.vms().end(vm, 'died', known);
     return known;
   }
 

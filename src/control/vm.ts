@@ -51,6 +51,8 @@ export class Vm {
   isStarted = false;
   /** Restored and not yet resumed: the first invocation does it. */
   asleep = false;
+  /** Somebody wanted it to end; it did not fail. */
+  endsOnPurpose = false;
   /** Why it is being ended: what all who wait for it get. */
   ending: SparklerError | undefined;
   invocations = 0;
@@ -88,6 +90,12 @@ export class Vm {
     this.#lastConsole = this.console();
     this.machine = undefined;
     this.session = undefined;
+  }
+
+  /** What an operation that failed with `error` answers. */
+  failure(error: unknown): SparklerError {
+    // An end on purpose is the reason for whatever it broke; else the operation knows best.
+    return this.ending && this.endsOnPurpose ? this.ending : this.explain(error);
   }
 
   /** What went wrong, with the console where the guest is to blame. */

@@ -5,7 +5,7 @@ import {
   testPlatform,
   type TestOptions,
   type TestPlatform,
-} from '../../tests/support/fake-platform.js';
+} from '../../tests/support/control-platform.js';
 
 let bed: TestPlatform;
 afterEach(() => bed.dispose());
@@ -115,7 +115,9 @@ describe('a boot that fails', () => {
   ] as const)('is given up when the guest stays %s', async (guest, code) => {
     await open({ faults: () => ({ guest }), config: { 'timeouts.bootMs': 50 } });
     const vm = await bed.platform.createVm(hello);
-    const error: unknown = await bed.platform.invoke({ ...hello, vmId: vm.vmId }).catch((e) => e);
+    const error: unknown = await bed.platform
+      .invoke({ ...hello, vmId: vm.vmId })
+      .catch((e: unknown) => e);
     expect(error).toMatchObject({
       code,
       details: { console: expect.stringContaining('fake guest booting') as string },
@@ -226,7 +228,8 @@ describe('ending a VM', () => {
       faults: () => ({ hang: ['close'] }),
       config: { 'timeouts.shutdownMs': 50, 'timeouts.closeMs': 10_000 },
     });
-    const { path } = await bed.platform.createVm(hello);
+    const { vmId } = await bed.platform.invoke(hello);
+    const { path } = await bed.platform.getVm(vmId);
     await bed.platform.close();
     const next = await bed.restart('killed');
     expect(next.reclaimed).toMatchObject({ folders: 1 });

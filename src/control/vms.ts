@@ -164,7 +164,7 @@ export class Vms {
         this.#watch(vm);
       },
       async (error: unknown) => {
-        const failure = vm.ending ?? vm.explain(error);
+        const failure = vm.failure(error);
         metrics.vmStarted(vm.startKind, failure.code);
         await this.end(vm, 'start-failed', failure);
         throw failure;
@@ -188,6 +188,7 @@ export class Vms {
   async #end(vm: Vm, why: VmEnd, error: SparklerError): Promise<void> {
     const { logger, metrics, journal } = this.#deps;
     vm.ending ??= error;
+    vm.endsOnPurpose = why !== 'died' && why !== 'start-failed';
     vm.turns.close(error);
     vm.session?.close();
     let left: unknown;

@@ -44,6 +44,7 @@ def family(event, context):
 def scribble(event, context):
     os.write(3, bytes.fromhex(event))
     time.sleep(1000)
+def verbose(event, context): raise ValueError("m" * (9 << 20))
 def crash(event, context):
     import ctypes
     ctypes.string_at(0)
@@ -90,20 +91,15 @@ afterEach(() => {
   agents = [];
 });
 
-function program(name: string): string {
-  return spawnSync(
-    name,
-    name === 'node' ? ['-p', 'process.execPath'] : ['-c', 'import sys; print(sys.executable)'],
-    {
-      encoding: 'utf8',
-    },
-  ).stdout.trim();
-}
+/** The programs themselves: what is on the path may be a wrapper that needs its own environment. */
+const PYTHON_PROGRAM = spawnSync('python3', ['-c', 'import sys; print(sys.executable)'], {
+  encoding: 'utf8',
+}).stdout.trim();
 
 function raw(): { agent: ChildProcess; channel: Duplex; said: () => string } {
   const options = ['--test-socket', '3', '--task', task];
   options.push('--runtimes', path.join(ROOT, 'guest/runtimes'));
-  options.push('--python', program('python3'), '--node', program('node'));
+  options.push('--python', PYTHON_PROGRAM, '--node', process.execPath);
   const agent = spawn(AGENT, options, { stdio: ['ignore', 'inherit', 'pipe', 'pipe'] });
   agents.push(agent);
   let said = '';
@@ -157,6 +153,7 @@ describe.each([
 describe('what a handler does wrong', () => {
   it.each([
     ['python3', 'app.fail', 'HANDLER_FAILED', 'ValueError: bad x'],
+    ['python3', 'app.verbose', 'HANDLER_FAILED', 'ValueError: mmm'],
     ['python3', 'app.nan', 'RESULT_NOT_JSON', 'Out of range'],
     ['python3', 'app.a_set', 'RESULT_NOT_JSON', 'type set'],
     ['python3', 'app.circle', 'RESULT_NOT_JSON', 'Circular'],

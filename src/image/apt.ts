@@ -24,16 +24,25 @@ export interface Mirrors {
 }
 
 /**
- * Finds the mirrors in what `apt-get update --print-uris` prints.
+ * Finds Debian's mirrors in what `apt-get update --print-uris` prints. Others' repositories use
+ * the same release names: Debian's own has the updates beside it, or at least says so in its path.
  * @param codename this machine's release: `bookworm`.
  */
 export function parseMirrors(printedUris: string, codename: string): Mirrors | undefined {
-  const sources = [...printedUris.matchAll(/^'([^']+?)\/?\/dists\/([^']+)\/InRelease'/gm)];
-  const uriOf = (...suites: string[]): string | undefined =>
-    sources.find(([, , suite]) => suite !== undefined && suites.includes(suite))?.[1];
-  const main = uriOf(codename, 'stable', 'oldstable', 'testing');
+  const found = [...printedUris.matchAll(/^'([^']+?)\/?\/dists\/([^']+)\/InRelease'/gm)];
+  const sources = found.map(([, uri = '', suite = '']) => ({ uri, suite }));
+  const rank = (uri: string): number => {
+    if (sources.some((s) => s.uri === uri && s.suite.endsWith('-updates'))) return 0;
+    return /\/debian(-security)?(\/|$)/.test(uri) ? 1 : 2;
+  };
+  const uriOf = (suites: readonly string[]): string | undefined => {
+    const candidates = suites.flatMap((suite) => sources.filter((s) => s.suite === suite));
+    return candidates.map((s) => s.uri).sort((a, b) => rank(a) - rank(b))[0];
+  };
+  const names = [codename, 'stable', 'oldstable', 'testing'];
+  const main = uriOf(names);
   if (main === undefined) return undefined;
-  const security = uriOf(`${codename}-security`, 'stable-security', 'oldstable-security');
+  const security = uriOf(names.map((name) => `${name}-security`));
   return security === undefined ? { main } : { main, security };
 }
 

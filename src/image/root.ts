@@ -22,7 +22,7 @@ const RUNTIMES = 'opt/sparkler/runtimes';
 /** Mount points: empty folders of the read-only root. */
 const MOUNT_POINTS = ['dev', 'proc', 'sys', 'run', 'tmp', 'var/task'];
 /** What the packages' installation leaves and no guest needs. */
-const LEFTOVERS = ['var/lib/apt', 'var/cache', 'var/log', 'boot', 'etc/resolv.conf'];
+const LEFTOVERS = ['etc/apt', 'var/lib/apt', 'var/cache', 'var/log', 'boot', 'etc/resolv.conf'];
 /** Files of the runtimes' folders that are not for the guest. */
 const NOT_FOR_GUESTS =
   /(^|\/)(__pycache__|tests?|node_modules|README\.md|Makefile)(\/|$)|\.(test|spec)\.[a-z]+$/;

@@ -6,7 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, readdir, readlink, rename, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { isErrno } from '../errors.js';
+import { SparklerError, isErrno } from '../errors.js';
 import { run } from './command.js';
 import {
   digestFolder,
@@ -77,19 +77,33 @@ export async function publish(
   await writeManifest(work, manifest);
   await mkdir(parent, { recursive: true });
   const dir = join(parent, key);
-  // A damaged folder in the way is moved into the work folder's parent, which is cleared anyway.
-  if ((await find(parent, key)) === undefined) {
-    await rename(dir, `${work}.damaged`).catch(ignoreMissing);
-  }
-  try {
-    await rename(work, dir);
-  } catch (error) {
+  if (!(await tryRename(work, dir))) {
     const winner = await find(parent, key);
     if (winner !== undefined) return winner;
-    throw error;
+    // What is in the way is damaged: it goes where the work folder's leftovers are cleared.
+    await rename(dir, `${work}.damaged`).catch(ignoreMissing);
+    if (!(await tryRename(work, dir))) return requireBuilt(parent, key);
   }
   await sync(parent);
   return { dir, manifest };
+}
+
+/** False when there is something under the new name. */
+async function tryRename(from: string, to: string): Promise<boolean> {
+  try {
+    await rename(from, to);
+    return true;
+  } catch (error) {
+    if (isErrno(error, 'ENOTEMPTY') || isErrno(error, 'EEXIST')) return false;
+    throw error;
+  }
+}
+
+async function requireBuilt(parent: string, key: string): Promise<Built> {
+  const built = await find(parent, key);
+  if (built !== undefined) return built;
+  const message = `${join(parent, key)} is damaged and is being replaced by somebody else.`;
+  throw new SparklerError('IMAGE_BUILD_FAILED', message);
 }
 
 /**

@@ -1,9 +1,9 @@
 /** The snapshots' folders: `snapshots/<ssId>/` with memory, state, and the manifest, written last. */
-import { mkdirSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdirSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { mkdir, open, readFile, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { isErrno } from '../errors.js';
+import { isErrno, SparklerError } from '../errors.js';
 import { hostBootId, type Intent, type StoredSnapshot } from '../registry/index.js';
 import type { SnapshotFiles } from '../vmm/index.js';
 import {
@@ -76,6 +76,9 @@ export class SnapshotStore {
   plan(ssId: string, statePath?: string, memoryPath?: string): SnapshotPlan {
     checkSsId(ssId);
     const dir = join(this.dir, ssId);
+    if (lstatSync(dir, { throwIfNoEntry: false }) !== undefined) {
+      throw new SparklerError('INVALID_REQUEST', `ssId: ${dir} exists already.`, { field: 'ssId' });
+    }
     const place = (path: string, field: string): string =>
       allowedPath(path, field, this.dir, this.#others);
     const state = statePath && place(statePath, 'snapshot_path');

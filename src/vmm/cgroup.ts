@@ -8,6 +8,8 @@ import { isErrno } from '../errors.js';
 /** Pause between two attempts to remove a cgroup whose last process is being collected, ms. */
 const REMOVE_RETRY_MS = 2;
 
+const CREATE_ATTEMPTS = 5;
+
 /**
  * Where version 2 is mounted: the usual place, or beside version 1 (there without controllers, but
  * grouping and killing work). Undefined when it is not mounted.
@@ -17,16 +19,26 @@ export function findCgroupMount(mounts = readFileSync('/proc/mounts', 'utf8')): 
   return line?.split(' ')[1];
 }
 
-/** The cgroup of one VM. Its parent is shared by all VMs of all daemons and stays. */
+/** The cgroup of one VM. Its parent is shared by the VMs of all daemons; the last one removes it. */
 export class VmCgroup {
   readonly path: string;
+  readonly #parent: string;
 
   constructor(root: string, vmId: string) {
     this.path = join(root, vmId);
+    this.#parent = root;
   }
 
   async create(): Promise<void> {
-    await mkdir(this.path, { recursive: true });
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await mkdir(this.path, { recursive: true });
+        return;
+      } catch (error) {
+        // Another daemon's last VM took the parent away between its making and its use.
+        if (!isErrno(error, 'ENOENT') || attempt === CREATE_ATTEMPTS) throw error;
+      }
+    }
   }
 
   /** Kills all that is inside; harmless when it is gone. */
@@ -47,6 +59,8 @@ export class VmCgroup {
     for (;;) {
       try {
         await rmdir(this.path);
+        // Refused while other VMs are in it.
+        await rmdir(this.#parent).catch(() => undefined);
         return true;
       } catch (error) {
         if (isErrno(error, 'ENOENT')) return true;

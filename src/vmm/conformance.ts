@@ -132,8 +132,9 @@ function snapshots(bench: Bench): void {
     expect(await bench.add(vm, 7)).toBe(7);
     const files = await bench.snapshot(vm);
     expect((await stat(files.memoryPath)).size).toBe(bench.under.memMiB * 1024 * 1024);
+    const { instances } = vm.session;
     await vm.machine.close();
-    const clone = await bench.restore(files, vm.session.instances);
+    const clone = await bench.restore(files, instances);
     expect(clone.machine.marks.stateLoaded).toBeGreaterThanOrEqual(clone.machine.marks.vmmUp);
     expect(await bench.add(clone, 1)).toBe(8);
   });

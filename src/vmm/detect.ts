@@ -6,7 +6,7 @@
 import { constants } from 'node:fs';
 import { access, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { release } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { SparklerError } from '../errors.js';
 import type { Accelerator, MachineSpec, VmmDriver } from './driver.js';
 import { LimitExpired, within } from './within.js';
@@ -92,7 +92,7 @@ export async function probe(driver: VmmDriver, options: ProbeOptions): Promise<s
   try {
     return await listen(driver, spec, options.limitMs);
   } catch (error) {
-    if (error instanceof SparklerError) return error.message;
+    if (error instanceof SparklerError) return error.message.split('\n', 1)[0] ?? '';
     throw error;
   } finally {
     await rm(dir, { recursive: true, force: true });
@@ -143,6 +143,7 @@ async function recall(path: string): Promise<Remembered | undefined> {
 }
 
 async function remember(path: string, known: Remembered): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
   await writeFile(`${path}.new`, JSON.stringify(known, null, 2));
   await rename(`${path}.new`, path);
 }

@@ -1,10 +1,10 @@
-/** The real API over the fake platform, on a real socket. */
+/** The real API over a platform in memory, on a real socket. */
 import { connect } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { pino } from 'pino';
 import { type Api, buildApi } from '../../src/api/index.js';
 import { type Config, loadConfig } from '../../src/config/index.js';
-import { FakePlatform } from './fake-platform.js';
+import { MemoryPlatform } from './memory-platform.js';
 
 export interface Answer {
   readonly status: number;
@@ -16,7 +16,7 @@ export interface Answer {
 export interface ApiServer {
   readonly url: string;
   readonly port: number;
-  readonly platform: FakePlatform;
+  readonly platform: MemoryPlatform;
   readonly api: Api;
   /** What was logged, as one text. */
   readonly log: () => string;
@@ -47,7 +47,7 @@ function sendRaw(port: number, text: string): Promise<string> {
 
 export async function startApi(flags: Record<string, unknown> = {}): Promise<ApiServer> {
   const config: Config = loadConfig({ env: {}, flags });
-  const platform = new FakePlatform();
+  const platform = new MemoryPlatform();
   const sink = new PassThrough();
   let logged = '';
   sink.on('data', (chunk: Buffer) => (logged += chunk.toString()));

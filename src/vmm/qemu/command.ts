@@ -32,6 +32,7 @@ export const FD = {
 /** QEMU opens the device state through sets of descriptors, by these numbers. */
 const STATE_OUT_SET = 1;
 const STATE_IN_SET = 2;
+const KVM_SET = 3;
 export const STATE_OUT = `file:/dev/fdset/${STATE_OUT_SET}`;
 export const STATE_IN = `file:/dev/fdset/${STATE_IN_SET}`;
 
@@ -74,10 +75,17 @@ export interface CommandOptions {
   readonly tbSizeMiB: number;
 }
 
+/** A file that QEMU inherits. */
+export interface InheritedFile {
+  readonly path: string;
+  /** As fs.open takes them. */
+  readonly flags: 'r' | 'r+';
+}
+
 export interface QemuCommand {
   readonly args: readonly string[];
-  /** Opened read-only and inherited as descriptors `FD.firstFile` and following. */
-  readonly files: readonly string[];
+  /** Opened and inherited as descriptors `FD.firstFile` and following. */
+  readonly files: readonly InheritedFile[];
 }
 
 /**
@@ -88,9 +96,13 @@ export function qemuCommand(
   statePath: string | undefined,
   options: CommandOptions,
 ): QemuCommand {
-  const files: string[] = [];
-  const inherit = (path: string): number => FD.firstFile + files.push(path) - 1;
+  const files: InheritedFile[] = [];
+  const inherit = (path: string, flags: InheritedFile['flags'] = 'r'): number =>
+    FD.firstFile + files.push({ path, flags }) - 1;
   const args = [
+    ...(options.accelerator === 'kvm'
+      ? kvmArgs(inherit('/dev/kvm', 'r+'))
+      : tcgArgs(spec, options)),
     ...machineArgs(spec, options),
     ...channelArgs(),
     ...spec.drives.flatMap((drive) => driveArgs(drive.id, inherit(drive.path))),
@@ -101,15 +113,24 @@ export function qemuCommand(
   return { args, files };
 }
 
+/** The device is opened by the daemon: the VMM's user may not. */
+function kvmArgs(device: number): string[] {
+  const inherited = ['-add-fd', `fd=${device},set=${KVM_SET}`];
+  return [...inherited, '-accel', `kvm,device=/dev/fdset/${KVM_SET}`];
+}
+
+function tcgArgs(spec: MachineSpec, options: CommandOptions): string[] {
+  const threads = spec.vcpus > 1 ? 'multi' : 'single';
+  return ['-accel', `tcg,thread=${threads},tb-size=${options.tbSizeMiB}`];
+}
+
 function machineArgs(spec: MachineSpec, options: CommandOptions): string[] {
-  const tcg = `tcg,thread=${spec.vcpus > 1 ? 'multi' : 'single'},tb-size=${options.tbSizeMiB}`;
   return [
     '-nodefaults',
     '-no-user-config',
     '-no-reboot',
     ...['-display', 'none'],
     ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
-    ...['-accel', options.accelerator === 'kvm' ? 'kvm' : tcg],
     ...[
       '-machine',
       `${MACHINE},memory-backend=memory,usb=off,i8042=off,vmport=off,smm=off,hpet=off,graphics=off,dump-guest-core=off,mem-merge=off`,

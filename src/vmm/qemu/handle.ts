@@ -1,5 +1,5 @@
 /** One QEMU VM: the driver interface over QMP, the preload and the process. */
-import { copyFile, readFile, rm } from 'node:fs/promises';
+import { copyFile, readFile, rm, truncate } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import { asSparklerError, isErrno, SparklerError } from '../../errors.js';
 import type { SnapshotFiles, VmExit, VmMarks, VmStats } from '../driver.js';
@@ -108,6 +108,7 @@ export class QemuHandle implements ProcessHandle {
   }
 
   async #saveState(path: string): Promise<void> {
+    await truncate(this.#stateOutPath, 0);
     const done = this.#migrationEnd();
     await Promise.all([
       this.#prepareMigration(),

@@ -90,9 +90,10 @@ export class QemuProcess {
     try {
       await cgroup?.create();
       const memoryFile = await take(memory.path, memory.mode === 'shared' ? 'r+' : 'r');
-      await take(stateOutPath, 'w');
+      // Appending: QEMU writes where its last save ended, unless the file is shorter now.
+      await take(stateOutPath, 'a');
       await take(`${options.nativeDir}/qemu-preload.so`, 'r');
-      for (const path of command.files) await take(path, 'r');
+      for (const { path, flags } of command.files) await take(path, flags);
       const child = launch(vmId, command, memory.mode, opened, cgroup, options);
       await spawned(child, options);
       await Promise.all(opened.filter((file) => file !== memoryFile).map((file) => file.close()));

@@ -1,0 +1,47 @@
+/** Helpers to declare commands. */
+import { Argument, type Command, Option } from 'commander';
+import { Context } from './context.js';
+import type { Io } from './io.js';
+
+/** What Tab offers: names from the daemon, or the shell's own files. */
+export type Candidates = 'functions' | 'vms' | 'snapshots' | 'files' | 'ids';
+
+const CANDIDATES = new WeakMap<Argument | Option, Candidates>();
+
+export const candidatesOf = (what: Argument | Option): Candidates | undefined =>
+  CANDIDATES.get(what);
+
+/** An argument, `<name>` required or `[name]` optional, and what Tab offers for it. */
+export function argument(flags: string, description: string, candidates?: Candidates): Argument {
+  const made = new Argument(flags, description);
+  if (candidates) CANDIDATES.set(made, candidates);
+  return made;
+}
+
+/** An option and what Tab offers for its value. */
+export function option(flags: string, description: string, candidates?: Candidates): Option {
+  const made = new Option(flags, description);
+  if (candidates) CANDIDATES.set(made, candidates);
+  return made;
+}
+
+/** The examples at the end of a command's help. */
+export function examples(command: Command, ...lines: string[]): Command {
+  return command.addHelpText(
+    'after',
+    `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}`,
+  );
+}
+
+/**
+ * Adapts an action: it gets a context, the arguments, and the command's own options, whose type
+ * it declares itself.
+ */
+export function action(
+  io: Io,
+  run: (context: Context, args: readonly string[], options: never) => Promise<void> | void,
+): (this: Command) => Promise<void> {
+  return async function (this: Command) {
+    await run(new Context(io, this), this.processedArgs.flat() as string[], this.opts<never>());
+  };
+}

@@ -1,0 +1,31 @@
+/** `sparkler info`. */
+import type { Command } from 'commander';
+import { action, examples } from '../command.js';
+import type { Io } from '../io.js';
+
+/** `2 vms, 3 files`, or `nothing`. */
+export function describeReclaimed(reclaimed: Readonly<Record<string, number>>): string {
+  const parts = Object.entries(reclaimed).filter(([, count]) => count > 0);
+  return parts.map(([kind, count]) => `${count} ${kind}`).join(', ') || 'nothing';
+}
+
+export function infoCommand(program: Command, io: Io): void {
+  const command = program
+    .command('info')
+    .description('Show the daemon: its version, accelerator, VMM and data folder.')
+    .action(
+      action(io, async (context) => {
+        const info = await context.with((client) => client.info());
+        context.print(info, () =>
+          context.fields([
+            ['version', info.version],
+            ['accelerator', `${info.accelerator} (${info.acceleratorReason})`],
+            ['VMM', info.vmm],
+            ['data folder', info.dataDir],
+            ['ended at start', describeReclaimed(info.reclaimed)],
+          ]),
+        );
+      }),
+    );
+  examples(command, 'sparkler info', 'sparkler info --json --url http://127.0.0.1:9090');
+}

@@ -1,0 +1,226 @@
+/** A platform in memory, for tests of what sits above it. */
+import { createHash } from 'node:crypto';
+import type { Readable } from 'node:stream';
+import type {
+  FunctionInput,
+  FunctionRecord,
+  InvocationInput,
+  InvocationOutput,
+  Platform,
+  PlatformInfo,
+  SnapshotInput,
+  SnapshotPatch,
+  SnapshotRecord,
+  SnapshotTaken,
+  VmInput,
+  VmView,
+} from '../../src/control/index.js';
+import { SparklerError } from '../../src/errors.js';
+
+const EPOCH = Date.parse('2024-05-06T07:08:09.000Z');
+
+function found<T>(map: Map<string, T>, id: string, code: 'VM' | 'SNAPSHOT' | 'FUNCTION'): T {
+  const value = map.get(id);
+  if (value) return value;
+  throw new SparklerError(`${code}_NOT_FOUND`, `There is no ${code.toLowerCase()} ${id}.`);
+}
+
+export class MemoryPlatform implements Platform {
+  readonly functions = new Map<string, FunctionRecord>();
+  readonly vms = new Map<string, VmView>();
+  readonly snapshots = new Map<string, SnapshotRecord>();
+  /** Every call that changes something, as `[method, input]`. */
+  readonly calls: [string, unknown][] = [];
+  /** Set by a test: the next calls fail with it. */
+  failure: Error | undefined;
+  /** Set by a test: what an invocation gives. */
+  onInvoke: (input: InvocationInput) => Partial<InvocationOutput> = () => ({});
+  private ids = 0;
+
+  private called(method: string, input: unknown): void {
+    this.calls.push([method, input]);
+    if (this.failure !== undefined) throw this.failure;
+  }
+
+  putFunction(input: FunctionInput): FunctionRecord {
+    this.called('putFunction', input);
+    const before = this.functions.get(input.name);
+    const record: FunctionRecord = {
+      image: 'debian',
+      kernel: 'debian',
+      vcpus: 2,
+      memMiB: 2048,
+      runtime: 'python3',
+      handler: 'app.handler',
+      env: {},
+      timeoutMs: 30_000,
+      createdAt: EPOCH,
+      ...before,
+      ...input,
+      updatedAt: EPOCH,
+    };
+    this.functions.set(input.name, record);
+    return record;
+  }
+
+  listFunctions(): FunctionRecord[] {
+    if (this.failure !== undefined) throw this.failure;
+    return [...this.functions.values()];
+  }
+
+  getFunction(name: string): FunctionRecord {
+    return found(this.functions, name, 'FUNCTION');
+  }
+
+  async deleteFunction(name: string): Promise<void> {
+    this.called('deleteFunction', name);
+    this.getFunction(name);
+    this.functions.delete(name);
+    return Promise.resolve();
+  }
+
+  async putCode(name: string, archive: Readable): Promise<FunctionRecord> {
+    this.called('putCode', name);
+    const record = this.getFunction(name);
+    const hash = createHash('sha256');
+    let codeBytes = 0;
+    for await (const chunk of archive) {
+      hash.update(chunk as Buffer);
+      codeBytes += (chunk as Buffer).length;
+    }
+    const changed = { ...record, codeId: hash.digest('hex'), codeBytes };
+    this.functions.set(name, changed);
+    return changed;
+  }
+
+  functionLogs(name: string): string {
+    this.getFunction(name);
+    return `${name} says é\n`;
+  }
+
+  listVms(): VmView[] {
+    return [...this.vms.values()];
+  }
+
+  async getVm(vmId: string): Promise<VmView> {
+    return Promise.resolve(found(this.vms, vmId, 'VM'));
+  }
+
+  async createVm(input: VmInput): Promise<VmView> {
+    this.called('createVm', input);
+    const record = this.getFunction(input.functionName);
+    const vmId = `vm${++this.ids}`;
+    const vm: VmView = {
+      vmId,
+      functionName: record.name,
+      state: 'starting',
+      startKind: input.ssId === undefined ? 'cold' : 'snapshot',
+      ...(input.ssId === undefined ? {} : { ssId: input.ssId }),
+      vcpus: input.vcpus ?? record.vcpus,
+      memMiB: input.memMiB ?? record.memMiB,
+      image: record.image,
+      kernel: input.kernel ?? record.kernel,
+      accelerator: 'none',
+      path: `/data/vms/${vmId}`,
+      pid: 4242,
+      invocations: 0,
+      busy: false,
+      createdAt: EPOCH,
+      residentBytes: 50 * 1024 * 1024,
+    };
+    this.vms.set(vmId, vm);
+    return Promise.resolve(vm);
+  }
+
+  async deleteVm(vmId: string): Promise<void> {
+    this.called('deleteVm', vmId);
+    found(this.vms, vmId, 'VM');
+    this.vms.delete(vmId);
+    return Promise.resolve();
+  }
+
+  vmConsole(vmId: string): string {
+    found(this.vms, vmId, 'VM');
+    return '[    0.000000] Linux version 6.12\n';
+  }
+
+  async takeSnapshot(input: SnapshotInput): Promise<SnapshotTaken> {
+    this.called('takeSnapshot', input);
+    const vm = found(this.vms, input.vmId, 'VM');
+    const ssId = input.ssId ?? `ss${++this.ids}`;
+    const snapshot: SnapshotRecord = {
+      ssId,
+      vmId: vm.vmId,
+      functionName: vm.functionName,
+      statePath: input.statePath ?? `/data/snapshots/${ssId}/state`,
+      memoryPath: input.memoryPath ?? `/data/snapshots/${ssId}/memory`,
+      vcpus: vm.vcpus,
+      memMiB: vm.memMiB,
+      image: vm.image,
+      kernel: vm.kernel,
+      codeId: 'c0de',
+      version: 'fake 1',
+      createdAt: EPOCH,
+      diskBytes: 100 * 1024 * 1024,
+    };
+    this.snapshots.set(ssId, snapshot);
+    return Promise.resolve({ snapshot, totalMs: 12.5, pausedMs: 8.25 });
+  }
+
+  listSnapshots(): SnapshotRecord[] {
+    return [...this.snapshots.values()];
+  }
+
+  getSnapshot(ssId: string): SnapshotRecord {
+    return found(this.snapshots, ssId, 'SNAPSHOT');
+  }
+
+  async patchSnapshot(ssId: string, patch: SnapshotPatch): Promise<void> {
+    this.called('patchSnapshot', [ssId, patch]);
+    this.getSnapshot(ssId);
+    return Promise.resolve();
+  }
+
+  async deleteSnapshot(ssId: string): Promise<void> {
+    this.called('deleteSnapshot', ssId);
+    this.getSnapshot(ssId);
+    this.snapshots.delete(ssId);
+    return Promise.resolve();
+  }
+
+  async invoke(input: InvocationInput): Promise<InvocationOutput> {
+    this.called('invoke', input);
+    this.getFunction(input.functionName);
+    return Promise.resolve({
+      vmId: input.vmId ?? 'vm-new',
+      traceId: input.traceId ?? '',
+      startKind: input.vmId !== undefined ? 'warm' : input.ssId !== undefined ? 'snapshot' : 'cold',
+      result: input.params ?? '{}',
+      durationMs: 12.5,
+      handlerMs: 1.25,
+      phases: { ready: 3, firstResponse: 12 },
+      faults: { minor: 10, major: 1 },
+      logs: 'printed\n',
+      ...this.onInvoke(input),
+    });
+  }
+
+  info(): PlatformInfo {
+    return {
+      version: '0.1.0',
+      accelerator: 'tcg',
+      acceleratorReason: '/dev/kvm does not exist',
+      vmm: 'fake 1',
+      dataDir: '/data',
+      reclaimed: { vms: 2 },
+    };
+  }
+
+  async metrics(): Promise<string> {
+    return Promise.resolve('# HELP x y\nx 1\n');
+  }
+
+  async close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
