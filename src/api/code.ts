@@ -70,6 +70,8 @@ export function codeRoutes(app: Api, { platform, config }: ApiContext): void {
               'INVALID_ARCHIVE',
               'ARCHIVE_TOO_LARGE',
               'STORAGE_FULL',
+              'DEPENDENCY_MISSING',
+              'IMAGE_BUILD_FAILED',
               'SHUTTING_DOWN',
             ),
           },

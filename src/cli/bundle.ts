@@ -62,14 +62,12 @@ async function build(folder: string, entry: Entry, outfile: string): Promise<voi
   }
 }
 
-/** Stacks shall name the files as they lie in the user's folder. */
-async function nameSources(outfile: string, folder: string): Promise<void> {
+/** Stacks shall name the files as they would lie in the guest, not where they were built. */
+async function nameSources(outfile: string, folder: string, entry: Entry): Promise<void> {
   const path = `${outfile}.map`;
   const map = JSON.parse(await readFile(path, 'utf8')) as { sources: string[] };
-  const inGuest = relative(dirname(outfile), folder);
-  map.sources = map.sources.map((source) =>
-    source.startsWith(inGuest) ? relative(folder, resolve(dirname(outfile), source)) : source,
-  );
+  const own = resolve(folder, dirname(entry.file));
+  map.sources = map.sources.map((source) => relative(own, resolve(dirname(outfile), source)));
   await writeFile(path, JSON.stringify(map));
 }
 
@@ -91,7 +89,7 @@ export async function bundleTypeScript(folder: string, entry: Entry): Promise<Bu
     const outfile = join(bundle.dir, `${base}.bundle.js`);
     await mkdir(dirname(outfile), { recursive: true });
     await build(root, entry, outfile);
-    await nameSources(outfile, root);
+    await nameSources(outfile, root, entry);
     const load = `module.exports = require('./${basename(base)}.bundle.js');\n`;
     // Source maps count only for what is loaded after they were switched on.
     await writeFile(join(bundle.dir, `${base}.js`), `process.setSourceMapsEnabled(true);\n${load}`);

@@ -37,6 +37,11 @@ export class Context {
     this.io.stdout.write(this.json ? `${JSON.stringify(document, null, 2)}\n` : text());
   }
 
+  /** The same for a command that goes on: its document is one line, so that a reader need not guess. */
+  announce(document: unknown, text: () => string): void {
+    this.io.stdout.write(this.json ? `${JSON.stringify(document)}\n` : text());
+  }
+
   table(head: readonly string[], rows: readonly string[][]): string {
     return renderTable(head, rows, this.io.stdout.isTTY === true);
   }

@@ -21,7 +21,10 @@ beforeEach(() => {
   startDaemon.mockResolvedValue({
     url: 'http://127.0.0.1:1234',
     platform: new MemoryPlatform(),
-    close: () => Promise.resolve(void closed++),
+    close: () => {
+      closed++;
+      return Promise.resolve();
+    },
   });
 });
 

@@ -19,7 +19,7 @@ const DEFAULT_SETUP_SECTS = 4;
 const SIZE_SUFFIX_BYTES = 4;
 
 /** How the payload of a kernel is compressed. */
-export type Compression = 'zstd' | 'xz' | 'gzip';
+type Compression = 'zstd' | 'xz' | 'gzip';
 
 /** The compressed kernel inside a bzImage. */
 export interface Payload {

@@ -8,7 +8,7 @@ import { Type, type Static } from 'typebox';
 import { Value } from 'typebox/value';
 import { isErrno } from '../errors.js';
 
-export const MANIFEST_NAME = 'manifest.json';
+const MANIFEST_NAME = 'manifest.json';
 
 const FileEntry = Type.Object({
   bytes: Type.Integer({ minimum: 0 }),

@@ -19,7 +19,7 @@ import {
 
 /** Removing a temporary folder takes at most this long, in milliseconds. */
 const REMOVE_TIMEOUT_MS = 120_000;
-export const CURRENT = 'current';
+const CURRENT = 'current';
 
 /** What a builder says about the folder that it filled. */
 export type Description = Omit<Manifest, 'format' | 'key' | 'created' | 'files'>;

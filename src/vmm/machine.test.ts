@@ -7,13 +7,17 @@ import { FakeDriver, type FakeFaults } from './fake/index.js';
 import { bootMachine, restoreMachine, type Machine, type MachineLimits } from './machine.js';
 import { nextState, TRANSITIONS, type MachineOperation } from './transitions.js';
 
-const LIMITS: MachineLimits = {
-  vmmStartMs: 50,
-  restoreMs: 50,
-  pauseMs: 50,
-  snapshotMs: 50,
-  closeMs: 50,
-};
+const limitsOf = (ms: number): MachineLimits => ({
+  vmmStartMs: ms,
+  restoreMs: ms,
+  pauseMs: ms,
+  snapshotMs: ms,
+  closeMs: ms,
+});
+/** Never met by what ends at all. */
+const AMPLE = limitsOf(10_000);
+/** For what never ends. */
+const SHORT = limitsOf(50);
 const STATES: readonly VmState[] = ['running', 'paused', 'failed', 'closed'];
 const OPERATIONS = Object.keys(TRANSITIONS) as MachineOperation[];
 
@@ -47,8 +51,8 @@ const files = (name: string) => ({
 });
 
 /** Brings a new machine to `state`. */
-async function machineIn(state: VmState, driver = driverWith()): Promise<Machine> {
-  const machine = await bootMachine(driver, specFor(), LIMITS);
+async function machineIn(state: VmState, driver = driverWith(), limits = AMPLE): Promise<Machine> {
+  const machine = await bootMachine(driver, specFor(), limits);
   if (state === 'paused') await machine.pause();
   if (state === 'closed') await machine.close();
   if (state === 'failed') {
@@ -123,7 +127,7 @@ describe('a machine', () => {
     'ends the VM when %s takes too long, and shows the console',
     async (operation) => {
       const driver = driverWith({ hang: [operation] });
-      const machine = await machineIn(operation === 'pause' ? 'running' : 'paused', driver);
+      const machine = await machineIn(operation === 'pause' ? 'running' : 'paused', driver, SHORT);
       driver.vm('vm-1').print('the last line');
       await expect(perform(machine, operation)).rejects.toMatchObject({
         code: 'VMM_FAILED',
@@ -165,7 +169,7 @@ describe('a machine', () => {
   });
 
   it('says when it could not be closed in time, and tries again when asked again', async () => {
-    const machine = await machineIn('running', driverWith({ hang: ['close'] }));
+    const machine = await machineIn('running', driverWith({ hang: ['close'] }), SHORT);
     await expect(machine.close()).rejects.toMatchObject({ details: { step: 'close' } });
     await expect(machine.close()).rejects.toMatchObject({ code: 'VMM_FAILED' });
   });
@@ -174,8 +178,8 @@ describe('a machine', () => {
     const driver = driverWith({ start: 'hang' });
     const starting =
       step === 'boot'
-        ? bootMachine(driver, specFor(), LIMITS)
-        : restoreMachine(driver, specFor(), files('none'), LIMITS);
+        ? bootMachine(driver, specFor(), SHORT)
+        : restoreMachine(driver, specFor(), files('none'), SHORT);
     await expect(starting).rejects.toMatchObject({ code: 'VMM_FAILED', details: { step } });
   });
 
@@ -184,12 +188,12 @@ describe('a machine', () => {
     const boot = driver.boot.bind(driver);
     let late: Promise<unknown> = Promise.resolve();
     driver.boot = (spec) => {
-      const slow = new Promise<void>((resolve) => setTimeout(resolve, 2 * LIMITS.vmmStartMs));
+      const slow = new Promise<void>((resolve) => setTimeout(resolve, 2 * SHORT.vmmStartMs));
       const handle = slow.then(() => boot(spec));
       late = handle.then((vm) => vm.exited);
       return handle;
     };
-    await expect(bootMachine(driver, specFor(), LIMITS)).rejects.toMatchObject({
+    await expect(bootMachine(driver, specFor(), SHORT)).rejects.toMatchObject({
       code: 'VMM_FAILED',
     });
     expect(await late).toMatchObject({ expected: true });

@@ -87,11 +87,7 @@ export class TestDaemon {
     const stdout = child.stdout;
     if (!stdout) throw new Error('no stdout');
     const greeting = new Promise<string>((resolve, reject) => {
-      let text = '';
-      createInterface(stdout).on('line', (line) => {
-        text += line;
-        if (line === '}' || line.endsWith('}')) resolve(text);
-      });
+      createInterface(stdout).once('line', resolve);
       child.once('exit', (code) => reject(new Error(`the daemon ended with ${code}: ${said}`)));
       setTimeout(() => reject(new Error(`the daemon is silent: ${said}`)), START_LIMIT_MS).unref();
     });

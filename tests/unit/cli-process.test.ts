@@ -1,9 +1,10 @@
 /** The command line as a process of its own: signals, pipes, a real shell's Tab. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ApiServer, startApi } from '../support/api-server.js';
@@ -63,29 +64,26 @@ describe('the process', () => {
   });
 
   it('ends with 130 on Ctrl-C', async () => {
-    const { promise: called, resolve: onCall } = Promise.withResolvers<undefined>();
     const invoke = server.platform.invoke.bind(server.platform);
     server.platform.invoke = () => {
-      onCall(undefined);
+      child.kill('SIGINT');
       return new Promise(() => undefined);
     };
     const child = start('invoke', 'hello');
-    await called;
-    child.kill('SIGINT');
     expect(await once(child, 'close')).toEqual([130, null]);
     server.platform.invoke = invoke;
   });
 
-  it('completes in bash', () => {
+  it('completes in bash', async () => {
     const script = `
       source <(sparkler completion bash)
       COMP_WORDS=(sparkler invoke he); COMP_CWORD=2; _sparkler; echo "\${COMPREPLY[@]}"
       COMP_WORDS=(sparkler ""); COMP_CWORD=1; _sparkler; echo "\${#COMPREPLY[@]}"
       COMP_WORDS=(sparkler deploy x ""); COMP_CWORD=3; _sparkler; echo "\${#COMPREPLY[@]}"`;
-    const out = execFileSync('bash', ['-c', script], {
+    // Not the synchronous one: this process is the daemon.
+    const { stdout } = await promisify(execFile)('bash', ['-c', script], {
       env: { PATH: `${dir}:${process.env['PATH'] ?? ''}`, SPARKLER_URL: server.url },
-      encoding: 'utf8',
     });
-    expect(out.split('\n')).toEqual(['hello', '14', '0', '']);
+    expect(stdout.split('\n')).toEqual(['hello', '14', '0', '']);
   });
 });

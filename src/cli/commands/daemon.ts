@@ -65,7 +65,7 @@ async function start(config: Config): Promise<Daemon> {
 
 function greet(context: Context, daemon: Daemon): void {
   const info = daemon.platform.info();
-  context.print({ url: daemon.url, ...info }, () =>
+  context.announce({ url: daemon.url, ...info }, () =>
     [
       `Sparkler ${info.version} listens on ${daemon.url} (API to try: ${daemon.url}/docs)`,
       `accelerator: ${info.accelerator} (${info.acceleratorReason})`,

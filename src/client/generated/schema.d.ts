@@ -1059,7 +1059,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `INTERNAL` */
+            /** @description `DEPENDENCY_MISSING`, `IMAGE_BUILD_FAILED`, `INTERNAL` */
             500: {
                 headers: {
                     [name: string]: unknown;

@@ -35,7 +35,7 @@ export const DEFAULT_CODE_LIMITS: CodeLimits = {
 const SHOWN_NAME_CHARS = 120;
 
 /** A name as messages show it: quoted, control characters escaped, not too long. */
-export function quoteName(name: string): string {
+function quoteName(name: string): string {
   return JSON.stringify(
     name.length > SHOWN_NAME_CHARS ? `${name.slice(0, SHOWN_NAME_CHARS)}…` : name,
   );

@@ -1,5 +1,5 @@
 /** One QEMU VM: the driver interface over QMP, the preload and the process. */
-import { copyFile, readFile, rm, truncate } from 'node:fs/promises';
+import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import { asSparklerError, isErrno, SparklerError } from '../../errors.js';
 import type { SnapshotFiles, VmExit, VmMarks, VmStats } from '../driver.js';
@@ -23,6 +23,7 @@ export class QemuHandle implements ProcessHandle {
   readonly #memoryPath: string;
   readonly #stateOutPath: string;
   #memoryMode: MemoryFile['mode'];
+  #stateOutEnd = 0;
   #marks: VmMarks;
 
   constructor(
@@ -108,6 +109,7 @@ export class QemuHandle implements ProcessHandle {
   }
 
   async #saveState(path: string): Promise<void> {
+    // QEMU's descriptor goes on where the last save ended: the next one follows a hole.
     await truncate(this.#stateOutPath, 0);
     const done = this.#migrationEnd();
     await Promise.all([
@@ -115,7 +117,9 @@ export class QemuHandle implements ProcessHandle {
       this.#qmp.execute('migrate', { uri: STATE_OUT }),
       done,
     ]);
-    await copyFile(this.#stateOutPath, path);
+    const written = await readFile(this.#stateOutPath);
+    await writeFile(path, written.subarray(this.#stateOutEnd), { flag: 'wx', mode: 0o600 });
+    this.#stateOutEnd = written.length;
   }
 
   async #saveMemory(path: string): Promise<void> {

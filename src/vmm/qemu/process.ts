@@ -90,8 +90,7 @@ export class QemuProcess {
     try {
       await cgroup?.create();
       const memoryFile = await take(memory.path, memory.mode === 'shared' ? 'r+' : 'r');
-      // Appending: QEMU writes where its last save ended, unless the file is shorter now.
-      await take(stateOutPath, 'a');
+      await take(stateOutPath, 'w');
       await take(`${options.nativeDir}/qemu-preload.so`, 'r');
       for (const { path, flags } of command.files) await take(path, flags);
       const child = launch(vmId, command, memory.mode, opened, cgroup, options);
