@@ -3,8 +3,21 @@
  * above, and only through their index.ts.
  */
 const rooms = [
-  'cli', 'client', 'evaluation', 'api', 'control', 'snapshot', 'memory', 'vmm', 'guest',
-  'network', 'image', 'registry', 'objects', 'telemetry', 'config',
+  'cli',
+  'client',
+  'evaluation',
+  'api',
+  'control',
+  'snapshot',
+  'memory',
+  'vmm',
+  'guest',
+  'network',
+  'image',
+  'registry',
+  'objects',
+  'telemetry',
+  'config',
 ];
 
 /** src/cli may start the daemon (src/main.ts) but otherwise sees only the client and below config. */

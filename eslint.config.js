@@ -2,7 +2,9 @@ import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['dist/', 'build/', 'node_modules/', 'src/client/generated/', 'functions/', 'guest/'] },
+  {
+    ignores: ['dist/', 'build/', 'node_modules/', 'src/client/generated/', 'functions/', 'guest/'],
+  },
   js.configs.recommended,
   ...tseslint.configs.strictTypeChecked.map((c) => ({ ...c, files: ['**/*.ts'] })),
   {

@@ -3,15 +3,14 @@ export default class CountReporter {
   onTestRunEnd(modules, unhandled) {
     const count = { passed: 0, failed: unhandled.length, skipped: 0 };
     for (const module of modules) {
-      if (module.state() === 'failed' && [...module.children.allTests()].length === 0)
-        count.failed++;
-      for (const test of module.children.allTests()) {
-        const state = test.result().state;
-        if (state === 'passed' || state === 'failed') count[state]++;
-        else count.skipped++;
-      }
+      const failed = [...module.children.allTests('failed')].length;
+      count.failed += failed;
+      count.passed += [...module.children.allTests('passed')].length;
+      count.skipped += [...module.children.allTests('skipped')].length;
+      // A hook or an import that failed fails no test by itself, and must not look like a pass.
+      if (!module.ok() && failed === 0) count.failed++;
     }
-    this.line = `${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped`;
-    process.stdout.write(`\n${this.line}\n`);
+    const { passed, failed, skipped } = count;
+    process.stdout.write(`\n${passed} passed, ${failed} failed, ${skipped} skipped\n`);
   }
 }

@@ -22,5 +22,11 @@ export async function handler(event: Event, context: Context): Promise<object> {
   }
   const ranked = [...counts].sort(([a, n], [b, m]) => m - n || a.localeCompare(b));
   const top = ranked.slice(0, event.top ?? DEFAULT_TOP).map(([word, count]) => ({ word, count }));
-  return { words: counts.size, top, requestId: context.awsRequestId, began, ended: Date.now() / 1000 };
+  return {
+    words: counts.size,
+    top,
+    requestId: context.awsRequestId,
+    began,
+    ended: Date.now() / 1000,
+  };
 }

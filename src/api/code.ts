@@ -7,7 +7,7 @@ import { FunctionParams, FunctionSchema, functionToWire } from './functions.js';
 import { errorAnswers, ref } from './wire.js';
 
 /** What an archive may be called; its first bytes say what it is. */
-export const ARCHIVE_TYPES = [
+const ARCHIVE_TYPES = [
   'application/zip',
   'application/x-tar',
   'application/gzip',

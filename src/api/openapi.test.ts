@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
+import type { Static } from 'typebox';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadConfig } from '../config/index.js';
-import { ERROR_KINDS } from '../errors.js';
+import { ERROR_KINDS, type WireError } from '../errors.js';
 import { type OpenApiDocument, openApiDocument } from './index.js';
+import { ErrorSchema } from './wire.js';
 
 type Node = Readonly<Record<string, unknown>>;
 
@@ -28,6 +30,10 @@ function operations(): [string, Node][] {
     ]),
   );
 }
+
+/** Checked by the compiler: an error's field that the schema lacks would vanish from answers. */
+type Same<A, B> = [Required<A>] extends [B] ? ([Required<B>] extends [A] ? true : never) : never;
+const complete: Same<WireError, Static<typeof ErrorSchema>> = true;
 
 describe('the OpenAPI document', () => {
   it('has every route', () => {
@@ -89,6 +95,11 @@ describe('the OpenAPI document', () => {
         }
       }
     }
+  });
+
+  it('has the error with all its fields', () => {
+    expect(complete).toBe(true);
+    expect(document.components?.schemas?.['Error']).toMatchObject({ type: 'object' });
   });
 
   it('knows no type that only JSON Schema has, and no dangling reference', () => {

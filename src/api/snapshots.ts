@@ -39,7 +39,7 @@ const fields = {
   }),
 };
 
-export const SnapshotSchema = Type.Object(fields, { $id: 'Snapshot', description: 'A snapshot.' });
+const SnapshotSchema = Type.Object(fields, { $id: 'Snapshot', description: 'A snapshot.' });
 
 const SnapshotTakenSchema = Type.Object(
   {
@@ -97,7 +97,7 @@ const SnapshotPatchInput = Type.Object(
 
 const SnapshotParams = Type.Object({ ssId: name('Id of the snapshot.') });
 
-export function snapshotToWire(record: SnapshotRecord): Static<typeof SnapshotSchema> {
+function snapshotToWire(record: SnapshotRecord): Static<typeof SnapshotSchema> {
   return {
     vmId: record.vmId,
     ssId: record.ssId,

@@ -31,7 +31,7 @@ const VmConf = Type.Object(
   { description: 'What it was made of.' },
 );
 
-export const VmSchema = Type.Object(
+const VmSchema = Type.Object(
   {
     vmId: name('Its id.'),
     state: Type.Enum(['starting', 'running', 'paused', 'failed', 'closing', 'closed'], {
@@ -90,7 +90,7 @@ function vmInput({ limits }: Config) {
 
 const VmParams = Type.Object({ vmId: name('Id of the VM.') });
 
-export function vmToWire(vm: VmView): Static<typeof VmSchema> {
+function vmToWire(vm: VmView): Static<typeof VmSchema> {
   return compact({
     vmId: vm.vmId,
     state: vm.state,

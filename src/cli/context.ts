@@ -4,7 +4,7 @@ import { DEFAULT_URL, SparklerClient } from '../client/index.js';
 import type { Io } from './io.js';
 import { renderFields, renderTable } from './table.js';
 
-export interface GlobalOptions {
+interface GlobalOptions {
   readonly json?: boolean;
   readonly url?: string;
 }

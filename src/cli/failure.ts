@@ -50,7 +50,7 @@ function indented(text: string): string {
 }
 
 /** What is said on stderr: message, code, then what the function and the guest left. */
-export function describeFailure(error: SparklerError): string {
+function describeFailure(error: SparklerError): string {
   const { stack, console: guestConsole, logs, step } = error.details;
   const parts = [`sparkler: ${error.message}\n`];
   const where = step === undefined ? '' : `, step ${step}`;

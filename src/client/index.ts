@@ -1,17 +1,22 @@
 /** The client room's face: the SDK. */
-export {
-  type ClientOptions,
-  DEFAULT_URL,
-  type FunctionSettings,
-  type FunctionView,
-  type Info,
-  type Invocation,
-  type InvocationResult,
-  type Snapshot,
-  type SnapshotPatch,
-  type SnapshotSettings,
-  type SnapshotTaken,
-  SparklerClient,
-  type Vm,
-  type VmSettings,
+export { DEFAULT_URL, SparklerClient } from './client.js';
+export type {
+  /** @public */
+  ClientOptions,
+  FunctionSettings,
+  FunctionView,
+  /** @public */
+  Info,
+  /** @public */
+  Invocation,
+  InvocationResult,
+  Snapshot,
+  SnapshotPatch,
+  /** @public */
+  SnapshotSettings,
+  /** @public */
+  SnapshotTaken,
+  Vm,
+  /** @public */
+  VmSettings,
 } from './client.js';

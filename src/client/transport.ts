@@ -23,7 +23,7 @@ const REASONS: Readonly<Record<string, string>> = {
 };
 
 /** Says what to do about a daemon that does not answer. */
-export function unreachable(origin: string, cause: unknown): SparklerError {
+function unreachable(origin: string, cause: unknown): SparklerError {
   const code = (cause as NodeJS.ErrnoException).code ?? '';
   const reason = REASONS[code] ?? (cause instanceof Error ? cause.message : String(cause));
   return new SparklerError(

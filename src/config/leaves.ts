@@ -3,7 +3,7 @@ import type { TSchema } from 'typebox';
 import { ConfigSchema } from './schema.js';
 
 /** What a field holds; a list is written `a:b` and a map as JSON where only text can be given. */
-export type LeafKind = 'text' | 'integer' | 'list' | 'map';
+type LeafKind = 'text' | 'integer' | 'list' | 'map';
 
 /** One field: `limits.maxVms` is `SPARKLER_LIMITS_MAX_VMS` in the environment. */
 export interface Leaf {
@@ -28,7 +28,7 @@ interface Node {
 }
 
 /** `tbSizeMiB` becomes `TB_SIZE_MIB`. */
-export function envName(path: readonly string[]): string {
+function envName(path: readonly string[]): string {
   const words = path.map((name) =>
     name
       .replaceAll('MiB', 'Mib')

@@ -66,7 +66,10 @@ export class QemuHandle implements ProcessHandle {
   async loadState(): Promise<void> {
     // Sent at once: QEMU works through them in order while the answers are on their way.
     const done = this.#migrationEnd();
-    const accepted = [this.#prepareMigration(), this.#qmp.execute('migrate-incoming', { uri: STATE_IN })];
+    const accepted = [
+      this.#prepareMigration(),
+      this.#qmp.execute('migrate-incoming', { uri: STATE_IN }),
+    ];
     const loaded = Promise.all([...accepted, done]);
     // Awaited below; QEMU may end before.
     loaded.catch(() => undefined);

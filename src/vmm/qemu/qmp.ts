@@ -57,7 +57,10 @@ export class Qmp {
   /** @throws SparklerError VMM_FAILED with QEMU's own words, or when QEMU is gone. */
   execute(command: string, args: Record<string, unknown> = {}): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      if (this.#ended) { reject(this.#ended); return; }
+      if (this.#ended) {
+        reject(this.#ended);
+        return;
+      }
       this.#pending.push({ command, resolve, reject });
       this.#stream.write(`${JSON.stringify({ execute: command, arguments: args })}\n`);
     });
@@ -68,7 +71,10 @@ export class Qmp {
     matches: (event: string, data: Record<string, unknown>) => boolean,
   ): Promise<Record<string, unknown>> {
     return new Promise((resolve, reject) => {
-      if (this.#ended) { reject(this.#ended); return; }
+      if (this.#ended) {
+        reject(this.#ended);
+        return;
+      }
       this.#events.add({ matches, resolve, reject });
     });
   }
@@ -107,7 +113,10 @@ export class Qmp {
   #onAnswer(message: QmpMessage): void {
     const pending = this.#pending.shift();
     if (pending === undefined) return;
-    if (message.error === undefined) { pending.resolve(message.return); return; }
+    if (message.error === undefined) {
+      pending.resolve(message.return);
+      return;
+    }
     const { desc } = message.error;
     pending.reject(new SparklerError('VMM_FAILED', `QEMU refused ${pending.command}: ${desc}`));
   }

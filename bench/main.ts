@@ -1,0 +1,90 @@
+/** The benchmarks' command line: `npm run bench -- NAME`. One subcommand for each benchmark. */
+import { Command, InvalidArgumentError } from 'commander';
+import { freshSeed } from './random.js';
+import { type Limit, type Report, reportTable } from './report.js';
+import { benchStart, START_LIMITS } from './start.js';
+
+interface StartFlags {
+  readonly json?: true;
+  readonly quick?: true;
+  readonly rounds?: number;
+  readonly kills?: number;
+  readonly seed?: number;
+  readonly only?: readonly string[];
+}
+
+/** What `--quick` changes: figures for a first look, within a minute. */
+const FULL = { rounds: 10, kills: 30, warmCalls: 200, restMs: 3000, roundsForMs: Infinity };
+const QUICK = { rounds: 3, kills: 0, warmCalls: 200, restMs: 1000, roundsForMs: 35_000 };
+
+const EXIT_FAILED = 1;
+const EXIT_INTERRUPTED = 130;
+
+function wholeFrom(min: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= min) return value;
+    throw new InvalidArgumentError(`It must be a whole number from ${min} up.`);
+  };
+}
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+function print(report: Report, limits: readonly Limit[], json: boolean): void {
+  const text = json ? `${JSON.stringify(report, null, 2)}\n` : reportTable(report, limits);
+  process.stdout.write(text);
+}
+
+/** The environment's seed is the one that fault tests print. */
+function seedOf(flags: StartFlags): number {
+  const { SPARKLER_SEED: given } = process.env;
+  return flags.seed ?? (given === undefined ? freshSeed() : wholeFrom(0)(given));
+}
+
+async function start(flags: StartFlags, signal: AbortSignal): Promise<void> {
+  const { json = false, quick = false, ...rest } = flags;
+  const seed = seedOf(flags);
+  say(`seed ${seed}: give --seed ${seed} for the same order and the same moments`);
+  const report = await benchStart({ ...(quick ? QUICK : FULL), ...rest, seed, signal, say });
+  print(report, START_LIMITS, json);
+}
+
+function program(signal: AbortSignal): Command {
+  const command = new Command('bench').description('Benchmarks of Sparkler itself.');
+  command
+    .command('start')
+    .description('Cold boots, snapshots, restores, warm calls, the daemon itself, and kill -9.')
+    .option('--json', 'print one JSON document on stdout')
+    .option('--quick', 'end within a minute: fewer rounds, no kills')
+    .option('--rounds <n>', `runs of each case; default ${FULL.rounds}`, wholeFrom(1))
+    .option('--kills <n>', `times to kill the daemon; default ${FULL.kills}`, wholeFrom(0))
+    .option('--seed <n>', 'repeats an order; default $SPARKLER_SEED or a new one', wholeFrom(0))
+    .option('--only <case...>', 'run only these, named as in the progress lines')
+    .action((flags: StartFlags) => start(flags, signal));
+  return command;
+}
+
+async function main(): Promise<void> {
+  const interrupt = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(name, () => interrupt.abort());
+  }
+  // Nobody reads on: end what was started, as for Ctrl-C.
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', () => interrupt.abort());
+  }
+  try {
+    await program(interrupt.signal).parseAsync();
+  } catch (error) {
+    if (interrupt.signal.aborted) {
+      process.exitCode = EXIT_INTERRUPTED;
+      return;
+    }
+    say(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    process.exitCode = EXIT_FAILED;
+  }
+}
+
+await main();

@@ -1,0 +1,149 @@
+/** What must hold when something ends that should not: VMMs, disks, daemons. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { SparklerError } from '../../src/errors.js';
+import { Home, REPOSITORY, type TestDaemon } from '../support/daemon.js';
+
+const SLOW = `
+import time
+
+def handler(event, context):
+    time.sleep(event.get("seconds", 0))
+    return "awake"
+`;
+const SETTINGS = {
+  func_name: 'slow',
+  runtime: 'python3',
+  handler: 'app.handler',
+  vcpu: 1,
+  mem_size: 256,
+} as const;
+
+let home: Home;
+beforeEach(() => {
+  home = new Home();
+});
+afterEach(() => home.remove());
+
+async function started(): Promise<TestDaemon> {
+  const daemon = await home.daemon();
+  onTestFinished(async () => {
+    await daemon.stop();
+    expect(home.leftovers()).toEqual([]);
+  });
+  return daemon;
+}
+
+async function code(work: Promise<unknown>): Promise<string> {
+  try {
+    await work;
+  } catch (error) {
+    if (error instanceof SparklerError) return error.code;
+    throw error;
+  }
+  return 'nothing was thrown';
+}
+
+describe('a VMM that is killed', () => {
+  it('fails the running invocation, and leaves nothing', async () => {
+    const daemon = await started();
+    await daemon.deployFiles({ 'app.py': SLOW }, SETTINGS);
+    const { vmId } = await daemon.client.invoke({ func_name: 'slow' });
+    const view = await daemon.client.vms.get(vmId);
+    const params = JSON.stringify({ seconds: 60 });
+    const running = code(daemon.client.invoke({ func_name: 'slow', vmId, params }));
+    await busy(daemon, vmId);
+    process.kill(Number(view.pid), 'SIGKILL');
+    expect(await running).toBe('VM_DIED');
+    expect(await code(daemon.client.vms.get(vmId))).toBe('VM_NOT_FOUND');
+    expect(await daemon.client.vms.console(vmId)).toContain('Booting');
+    expect(await home.settled(5000)).toEqual([]);
+  });
+
+  it('and one that is deleted while it works, likewise', async () => {
+    const daemon = await started();
+    await daemon.deployFiles({ 'app.py': SLOW }, SETTINGS);
+    const { vmId } = await daemon.client.invoke({ func_name: 'slow' });
+    const params = JSON.stringify({ seconds: 60 });
+    const running = code(daemon.client.invoke({ func_name: 'slow', vmId, params }));
+    await busy(daemon, vmId);
+    await daemon.client.vms.delete(vmId);
+    expect(await running).toBe('VM_DIED');
+    expect(await home.settled(5000)).toEqual([]);
+  });
+});
+
+async function busy(daemon: TestDaemon, vmId: string): Promise<void> {
+  while (!(await daemon.client.vms.get(vmId)).busy) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+describe('a daemon that is killed', () => {
+  it('takes its VMs with it; the next one finds functions and snapshots, and nothing else', async () => {
+    const first = await home.daemon();
+    await first.deployFiles({ 'app.py': SLOW }, SETTINGS);
+    const { vmId } = await first.client.invoke({ func_name: 'slow' });
+    const { ssId } = await first.client.snapshots.take({ vmId });
+    await first.kill();
+    const second = await started();
+    expect(await second.client.vms.list()).toEqual([]);
+    expect(home.leftovers()).toEqual([]);
+    const answer = await second.client.invoke({ func_name: 'slow', ssId: String(ssId) });
+    expect(answer.result).toBe('"awake"');
+  });
+
+  it('refuses a second one on the same data folder, and lets it in when the first is gone', async () => {
+    const daemon = await started();
+    const args = [join(REPOSITORY, 'bin/sparkler.js'), 'daemon', '--port', '0'];
+    const second = spawnSync(process.execPath, [...args, '--data', home.dataDir], {
+      encoding: 'utf8',
+    });
+    expect(second.status).toBe(1);
+    expect(second.stderr).toContain('DATA_IN_USE');
+    expect(second.stderr).toContain(home.dataDir);
+    expect((await daemon.client.info()).dataDir).toBe(home.dataDir);
+  });
+});
+
+describe('a full disk', () => {
+  const MOUNT_MIB = 700;
+
+  it('is said, and leaves nothing half', async () => {
+    const disk = mkdtempSync(join(tmpdir(), 'sparkler-disk-'));
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${MOUNT_MIB}m`, 'tmpfs', disk]);
+    home.configure({ limits: { minFreeDiskMiB: 64 } });
+    home.moveTo(disk);
+    const daemon = await home.daemon();
+    try {
+      await fillAndFree(daemon, disk);
+    } finally {
+      await daemon.stop();
+      execFileSync('umount', [disk]);
+      rmSync(disk, { recursive: true });
+    }
+  });
+
+  async function fillAndFree(daemon: TestDaemon, disk: string): Promise<void> {
+    await daemon.deployFiles({ 'app.py': SLOW }, SETTINGS);
+    const { vmId } = await daemon.client.invoke({ func_name: 'slow' });
+    execFileSync('sh', ['-c', `head -c 1G /dev/zero > ${disk}/filler || true`], {
+      stdio: 'ignore',
+    });
+    // Another VM is not started; a snapshot is not taken; code is not taken.
+    expect(await code(daemon.client.invoke({ func_name: 'slow' }))).toBe('STORAGE_FULL');
+    expect(await code(daemon.client.snapshots.take({ vmId }))).toBe('STORAGE_FULL');
+    expect(await code(daemon.deployFiles({ 'app.py': SLOW }, SETTINGS))).toBe('STORAGE_FULL');
+    expect(await daemon.client.snapshots.list()).toEqual([]);
+    expect(readdirSync(join(home.dataDir, 'snapshots'))).toEqual([]);
+    execFileSync('rm', [join(disk, 'filler')]);
+    // And with room again, all of it works.
+    const { ssId } = await daemon.client.snapshots.take({ vmId });
+    expect((await daemon.client.invoke({ func_name: 'slow', ssId: String(ssId) })).result).toBe(
+      '"awake"',
+    );
+  }
+});
