@@ -40,6 +40,12 @@ export interface KillRound {
   readonly lost: readonly string[];
 }
 
+interface Findings {
+  readonly seen: Pick<KillRound, 'leftovers' | 'checked' | 'damaged' | 'lost'>;
+  /** Booted meanwhile for the next round. */
+  readonly bootedVm: string;
+}
+
 /** A cold boot takes some 5 s in software emulation: it is to be met at every stage. */
 const LOAD_MS = 8_000;
 const SETTLE_MS = 10_000;
@@ -53,13 +59,15 @@ export async function killLoop(options: KillOptions): Promise<KillRound[]> {
   const home = new Home();
   try {
     let daemon = await home.daemon(signal);
-    const kept = new Set([await firstSnapshot(daemon)]);
+    await daemon.deploy(HELLO_FOLDER, HELLO);
+    let bootedVm = await boot(daemon);
+    const kept = new Set([(await daemon.client.snapshots.take({ vmId: bootedVm })).ssId]);
     const results: KillRound[] = [];
     for (let round = 1; round <= rounds; round++) {
       const [ssId] = kept;
       if (ssId === undefined) throw new Error('no snapshot is left to go on with');
       const killedAfterMs = random() * loadMs;
-      const load = new Load(daemon, { ssId, kept, random, name: `r${round}` });
+      const load = new Load(daemon, { bootedVm, ssId, kept, random, name: `r${round}` });
       try {
         await sleep(killedAfterMs, undefined, { ...(signal && { signal }) });
       } finally {
@@ -70,7 +78,8 @@ export async function killLoop(options: KillOptions): Promise<KillRound[]> {
       daemon = await home.daemon(signal);
       const found = await inspect(home, daemon, kept, options);
       const { done, problems } = load;
-      const result = { round, killedAfterMs, done, problems, ...found };
+      const result = { round, killedAfterMs, done, problems, ...found.seen };
+      bootedVm = found.bootedVm;
       results.push(result);
       onRound?.(result);
     }
@@ -80,13 +89,8 @@ export async function killLoop(options: KillOptions): Promise<KillRound[]> {
   }
 }
 
-/** Deploys `hello` and makes the snapshot that the load restores. */
-async function firstSnapshot(daemon: DaemonProcess): Promise<string> {
-  await daemon.deploy(HELLO_FOLDER, HELLO);
-  const { vmId } = (await timedHello(daemon, 'cold')).result;
-  const { ssId } = await daemon.client.snapshots.take({ vmId });
-  await daemon.client.vms.delete(vmId);
-  return ssId;
+async function boot(daemon: DaemonProcess): Promise<string> {
+  return (await timedHello(daemon, 'cold')).result.vmId;
 }
 
 /** What the daemon that just started finds. `kept` becomes what it has from now on. */
@@ -95,7 +99,7 @@ async function inspect(
   daemon: DaemonProcess,
   kept: Set<string>,
   { settleMs = SETTLE_MS, signal }: KillOptions,
-): Promise<Pick<KillRound, 'leftovers' | 'checked' | 'damaged' | 'lost'>> {
+): Promise<Findings> {
   const until = performance.now() + settleMs;
   const { client } = daemon;
   const listed = (await client.snapshots.list()).map((snapshot) => snapshot.ssId);
@@ -105,6 +109,7 @@ async function inspect(
     const damage = await damageOf(daemon, ssId);
     if (damage !== undefined) damaged.push(`${ssId}: ${damage}`);
   }
+  const bootedVm = await boot(daemon);
   const rest = Math.max(0, until - performance.now());
   await sleep(rest, undefined, { ...(signal && { signal }) });
   const live = (await client.vms.list()).map(({ vmId }) => vmId);
@@ -114,7 +119,7 @@ async function inspect(
   for (const ssId of survivors.splice(SURVIVORS)) await client.snapshots.delete(ssId);
   kept.clear();
   for (const ssId of survivors) kept.add(ssId);
-  return { leftovers, checked: listed.length, damaged, lost };
+  return { bootedVm, seen: { leftovers, checked: listed.length, damaged, lost } };
 }
 
 /** Restores the snapshot; undefined when its guest answers as it should. */

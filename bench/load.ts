@@ -5,6 +5,8 @@ import type { Random } from './random.js';
 import { HELLO, timedHello } from './scenarios.js';
 
 export interface LoadOptions {
+  /** A booted VM that has served `hello`. */
+  readonly bootedVm: string;
   /** The snapshot to restore. */
   readonly ssId: string;
   /** Snapshots that the daemon has answered for: kept up to date, also when it is killed. */
@@ -46,7 +48,8 @@ export class Load {
     const workers = [
       () => this.#bootAndSnapshot(),
       () => this.#restore(),
-      () => this.#snapshotWarm(),
+      () => this.#snapshotRestored(),
+      () => this.#snapshotAgain(this.#options.bootedVm),
       () => this.#upload(),
     ];
     this.ended = Promise.all(workers.map((work) => this.#repeat(work)));
@@ -77,7 +80,6 @@ export class Load {
     await sleep(this.#options.random() * PAUSE_MS);
   }
 
-  /** A booted VM's memory is the snapshot's file itself: another way than a restored one's. */
   async #bootAndSnapshot(): Promise<void> {
     const { vmId } = (await timedHello(this.#daemon, 'cold')).result;
     this.done.boots++;
@@ -93,9 +95,14 @@ export class Load {
     await this.#daemon.client.vms.delete(vmId);
   }
 
-  async #snapshotWarm(): Promise<void> {
+  /** A restored VM's memory is private to its VMM, a booted one's is a file: both are saved. */
+  async #snapshotRestored(): Promise<void> {
     const { ssId } = this.#options;
     const { vmId } = (await timedHello(this.#daemon, 'snapshot', { ssId })).result;
+    await this.#snapshotAgain(vmId);
+  }
+
+  async #snapshotAgain(vmId: string): Promise<void> {
     const mine: string[] = [];
     while (this.#running) {
       for (let call = 0; call < WARM_CALLS_BETWEEN; call++) {

@@ -1,8 +1,8 @@
 /** The benchmarks' command line: `npm run bench -- NAME`. One subcommand for each benchmark. */
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { freshSeed } from './random.js';
 import { type Limit, type Report, reportTable } from './report.js';
-import { benchStart, START_LIMITS } from './start.js';
+import { benchStart, START_CASES, START_LIMITS } from './start.js';
 
 interface StartFlags {
   readonly json?: true;
@@ -61,7 +61,7 @@ function program(signal: AbortSignal): Command {
     .option('--rounds <n>', `runs of each case; default ${FULL.rounds}`, wholeFrom(1))
     .option('--kills <n>', `times to kill the daemon; default ${FULL.kills}`, wholeFrom(0))
     .option('--seed <n>', 'repeats an order; default $SPARKLER_SEED or a new one', wholeFrom(0))
-    .option('--only <case...>', 'run only these, named as in the progress lines')
+    .addOption(new Option('--only <case...>', 'run only these').choices(START_CASES))
     .action((flags: StartFlags) => start(flags, signal));
   return command;
 }

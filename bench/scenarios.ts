@@ -22,7 +22,7 @@ const KIB_PER_MIB = 1024;
 
 /** One case, or several that share their preparation. */
 export interface Scenario {
-  readonly name: string;
+  readonly name: (typeof SCENARIO_NAMES)[number];
   run(): Promise<readonly Sample[]>;
 }
 
@@ -133,7 +133,12 @@ function restoreAhead({ daemon, ssId, signal }: Stage): Scenario {
 }
 
 /** Warm invocations one after another. `p99` is of this run's calls: one value for each run. */
-function warm(name: string, daemon: DaemonProcess, vmId: string, calls: number): Scenario {
+function warm(
+  name: Scenario['name'],
+  daemon: DaemonProcess,
+  vmId: string,
+  calls: number,
+): Scenario {
   const sample = of(name);
   return {
     name,
@@ -176,6 +181,16 @@ function residentMiB(pid: number): number {
   const line = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
   return Number(line?.[1]) / KIB_PER_MIB;
 }
+
+/** The scenarios' names, without a stage. */
+export const SCENARIO_NAMES = [
+  'cold boot and snapshot',
+  'restore',
+  'restore, VMM ahead',
+  'warm',
+  "daemon's part of warm",
+  'daemon at rest',
+] as const;
 
 export function scenarios(stage: Stage): readonly Scenario[] {
   const { daemon, warmVm, fake, warmCalls } = stage;

@@ -1,11 +1,18 @@
 /** `bench start`: how long the ways to start and invoke `hello` take, and what kills leave. */
-import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Home } from './harness.js';
 import { killLoop, type KillRound } from './kill.js';
 import { describeMachine, describeVersions } from './machine.js';
 import { randomFrom, shuffled } from './random.js';
 import { type Limit, type Report, rowsOf, type Sample } from './report.js';
-import { HELLO, HELLO_FOLDER, scenarios, type Stage, timedHello } from './scenarios.js';
+import {
+  HELLO,
+  HELLO_FOLDER,
+  SCENARIO_NAMES,
+  scenarios,
+  type Stage,
+  timedHello,
+} from './scenarios.js';
 
 export interface StartOptions {
   readonly rounds: number;
@@ -17,7 +24,7 @@ export interface StartOptions {
   /** After so long no further round is begun, ms. */
   readonly roundsForMs: number;
   readonly seed: number;
-  /** Names of scenarios to run; all when absent. */
+  /** Names of SCENARIO_NAMES and `kill -9`; all when absent. */
   readonly only?: readonly string[] | undefined;
   readonly signal: AbortSignal;
   /** Told what goes on. */
@@ -27,7 +34,12 @@ export interface StartOptions {
 /** Warm calls before anything is measured: the client's and the daemon's code is compiled then. */
 const WARM_UP_CALLS = 100;
 
-/** What issue and documentation promise, in software emulation on 2 cores. */
+const KILLS = 'kill -9';
+
+/** What may be chosen with `only`. */
+export const START_CASES: readonly string[] = [...SCENARIO_NAMES, KILLS];
+
+/** What is promised in software emulation on 2 cores. */
 export const START_LIMITS: readonly Limit[] = [
   { case: 'cold boot', metric: 'request', of: 'median', atMost: 6000 },
   { case: 'snapshot', metric: 'request', of: 'median', atMost: 50 },
@@ -37,14 +49,14 @@ export const START_LIMITS: readonly Limit[] = [
   { case: 'warm', metric: 'less handler, p99', of: 'median', atMost: 25 },
   { case: "daemon's part of warm", metric: 'less handler', of: 'median', atMost: 1.5 },
   { case: 'daemon at rest', metric: 'resident', of: 'max', atMost: 120 },
-  { case: 'kill -9', metric: 'leftovers', of: 'max', atMost: 0 },
-  { case: 'kill -9', metric: 'damaged snapshots', of: 'max', atMost: 0 },
-  { case: 'kill -9', metric: 'lost snapshots', of: 'max', atMost: 0 },
+  { case: KILLS, metric: 'leftovers', of: 'max', atMost: 0 },
+  { case: KILLS, metric: 'damaged snapshots', of: 'max', atMost: 0 },
+  { case: KILLS, metric: 'lost snapshots', of: 'max', atMost: 0 },
 ];
 
 const ORDER = [
   ...['cold boot', 'snapshot', 'second snapshot', 'restore', 'restore, VMM ahead', 'warm'],
-  ...["daemon's part of warm", 'daemon at rest', 'kill -9'],
+  ...["daemon's part of warm", 'daemon at rest', KILLS],
 ];
 
 /** Runs everything; what it started is gone afterwards, on every path. */
@@ -62,7 +74,7 @@ export async function benchStart(options: StartOptions): Promise<Report> {
   } finally {
     await Promise.all([home.dispose(), fakeHome.dispose()]);
   }
-  if (kills > 0) {
+  if (kills > 0 && wanted(options, KILLS)) {
     const onRound = (round: KillRound): void => say(describeKill(round, kills));
     const rounds = await killLoop({ rounds: kills, seed, signal, onRound });
     samples.push(...rounds.flatMap(killSamples));
@@ -81,7 +93,7 @@ async function setStage(options: StartOptions, home: Home, fakeHome: Home): Prom
   await daemon.deploy(HELLO_FOLDER, HELLO);
   const warmVm = (await timedHello(daemon, 'cold')).result.vmId;
   const { ssId } = await daemon.client.snapshots.take({ vmId: warmVm });
-  const program = join(import.meta.dirname, 'fake-daemon.js');
+  const program = fileURLToPath(import.meta.resolve('./fake-daemon.js'));
   const fake = await fakeHome.start([program, fakeHome.dataDir], signal);
   await fake.deploy(HELLO_FOLDER, HELLO);
   const fakeVm = (await timedHello(fake, 'cold')).result.vmId;
@@ -95,12 +107,12 @@ async function setStage(options: StartOptions, home: Home, fakeHome: Home): Prom
 
 /** Every scenario once in each round, in an order of its own: what drifts, drifts for all. */
 async function runRounds(options: StartOptions, stage: Stage): Promise<Sample[]> {
-  const { rounds, roundsForMs, seed, signal, say, only } = options;
-  const chosen = scenarios(stage).filter(({ name }) => only?.includes(name) ?? true);
+  const { rounds, roundsForMs, seed, signal, say } = options;
+  const chosen = scenarios(stage).filter(({ name }) => wanted(options, name));
   const random = randomFrom(seed);
   const began = performance.now();
   const samples: Sample[] = [];
-  for (let round = 1; round <= rounds; round++) {
+  for (let round = 1; round <= rounds && chosen.length > 0; round++) {
     const elapsed = performance.now() - began;
     if (round > 1 && elapsed + elapsed / (round - 1) > roundsForMs) {
       say(`no time for more than ${round - 1} of ${rounds} rounds`);
@@ -115,6 +127,10 @@ async function runRounds(options: StartOptions, stage: Stage): Promise<Sample[]>
   return samples;
 }
 
+function wanted({ only }: StartOptions, name: string): boolean {
+  return only?.includes(name) ?? true;
+}
+
 function killSamples({ leftovers, damaged, lost, checked }: KillRound): Sample[] {
   const counts = {
     leftovers: leftovers.length,
@@ -123,7 +139,7 @@ function killSamples({ leftovers, damaged, lost, checked }: KillRound): Sample[]
     'snapshots checked': checked,
   };
   return Object.entries(counts).map(([metric, value]) => ({
-    ...{ case: 'kill -9', metric, unit: 'count', value },
+    ...{ case: KILLS, metric, unit: 'count', value },
   }));
 }
 

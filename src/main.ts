@@ -75,9 +75,11 @@ export async function startDaemon(
 
 /** Ends what the journal of the last daemon names. */
 async function cleanUp(config: Config, registry: Registry, logger: Logger): Promise<Reclaimed> {
+  const mount = findCgroupMount();
   const reclaimed = await reclaim(registry.journal, {
     roots: [config.dataDir, ...config.snapshotDirs],
     waitMs: config.timeouts.closeMs,
+    ...(mount !== undefined && { cgroupMount: mount }),
     warn: (entry, reason) => logger.warn({ entry, reason }, 'could not be reclaimed'),
   });
   if (Object.values(reclaimed).some((count) => count > 0)) {
@@ -209,10 +211,10 @@ async function listen(platform: Platform, config: Config, logger: Logger): Promi
 
 /** What the system says about an address that cannot be had. */
 const ADDRESS_ERRORS: Readonly<Record<string, readonly [field: string, reason: string]>> = {
-  EADDRINUSE: ['port', 'is in use by another program'],
-  EACCES: ['port', 'may not be used without more rights'],
-  EADDRNOTAVAIL: ['host', 'is not an address of this machine'],
-  ENOTFOUND: ['host', 'is not an address of this machine'],
+  EADDRINUSE: ['port', 'is in use by another program; give another --port'],
+  EACCES: ['port', 'may not be used by this user; give a --port above 1023'],
+  EADDRNOTAVAIL: ['host', 'is not an address of this machine; give another --host'],
+  ENOTFOUND: ['host', 'is not an address of this machine; give another --host'],
 };
 
 function listenError(error: unknown, { host, port }: Config): unknown {

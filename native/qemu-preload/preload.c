@@ -14,6 +14,7 @@
  *
  * Environment, set by the daemon and removed here:
  *   SPARKLER_MEMORY_FD   descriptor of the memory file
+ *   SPARKLER_READ_FD     the same file opened for reading only; what is left after 'P'
  *   SPARKLER_MEMORY_MODE `shared` (a booting VM) or `private` (a clone)
  *   SPARKLER_CONTROL_FD  a stream socket: the daemon sends one byte, the answer is one byte
  *       'P' make the mapping private; the VM must be paused.   answers 'p', or 'e' when it failed
@@ -38,6 +39,7 @@
 #define CONTROL_STACK_BYTES (64 * 1024)
 
 static int memory_fd = -1;
+static int read_fd = -1;
 static int control_fd = -1;
 static bool map_privately;
 
@@ -56,8 +58,9 @@ static mmap_function next_mmap;
 static bool make_private(void) {
   if (region_address == NULL) return false;
   void *at = next_mmap(region_address, region_length, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, memory_fd, region_offset);
-  return at == region_address;
+                       MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, read_fd, region_offset);
+  /* The file is a snapshot's from now on: nothing here may write to it any more. */
+  return at == region_address && dup2(read_fd, memory_fd) >= 0 && dup2(read_fd, qemu_fd) >= 0;
 }
 
 static bool send_all(const void *bytes, size_t length) {
@@ -130,6 +133,7 @@ __attribute__((constructor)) static void start(void) {
   const char *mode = getenv("SPARKLER_MEMORY_MODE");
   map_privately = mode != NULL && strcmp(mode, "private") == 0;
   memory_fd = take_descriptor("SPARKLER_MEMORY_FD");
+  read_fd = take_descriptor("SPARKLER_READ_FD");
   control_fd = take_descriptor("SPARKLER_CONTROL_FD");
   unsetenv("SPARKLER_MEMORY_MODE");
   unsetenv("LD_PRELOAD");

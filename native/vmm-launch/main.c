@@ -7,20 +7,27 @@
  *   1. joins CGROUP (its cgroup.procs), so that no child of it can ever be outside;
  *   2. becomes user and group UID, without supplementary groups, if one is given;
  *   3. gives up the right to gain privileges (no_new_privs);
- *   4. asks to be killed when the daemon dies; the kernel forgets this on a change of user, hence
+ *   4. can no longer make or connect a socket, so that a VMM that was taken over cannot call the
+ *      daemon's API, which listens on this host (QEMU's own sandbox allows sockets);
+ *   5. asks to be killed when the daemon dies; the kernel forgets this on a change of user, hence
  *      after 2, and it came too late if the daemon is gone already, hence the look at the parent;
- *   5. executes PROGRAM with the descriptors and the environment that it inherited.
+ *   6. executes PROGRAM with the descriptors and the environment that it inherited.
  *
  * Exit status 125 with a line on stderr when a step fails.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define EXIT_LAUNCH_FAILED 125
@@ -58,6 +65,25 @@ static void become_user(long uid) {
   if (setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid) != 0) die("become", "user");
 }
 
+/* seccomp(2): EACCES for socket and connect; other architectures' calls end the process. */
+static void forbid_sockets(void) {
+  struct sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 1, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_connect, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EACCES),
+      /* The x32 numbering is another way to the same calls. */
+      BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x40000000, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  struct sock_fprog program = {.len = sizeof code / sizeof code[0], .filter = code};
+  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) die("forbid", "sockets");
+}
+
 int main(int argc, char **argv) {
   if (argc < 5) {
     fputs("usage: vmm-launch PARENT_PID CGROUP|- UID|- PROGRAM [ARG...]\n", stderr);
@@ -67,6 +93,7 @@ int main(int argc, char **argv) {
   if (strcmp(argv[2], "-") != 0) join_cgroup(argv[2]);
   if (strcmp(argv[3], "-") != 0) become_user(parse_number(argv[3]));
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) die("set", "no_new_privs");
+  forbid_sockets();
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) die("set", "parent-death signal");
   if (getppid() != parent) {
     errno = ESRCH;

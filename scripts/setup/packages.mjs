@@ -12,7 +12,7 @@ const TRIXIE_KEYS = '/usr/share/keyrings/debian-archive-trixie-stable.gpg';
 const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
 const QEMU = 'qemu-system-x86';
 /** The first QEMU that restores without copying memory (x-ignore-shared with private maps). */
-const NEEDED_QEMU = [8, 2];
+const NEEDED_QEMU = [10, 0];
 const BACKPORTS = 'bookworm-backports';
 const SOURCE_FILE = '/etc/apt/sources.list.d/sparkler-backports.sources';
 const APT_ENVIRONMENT = { DEBIAN_FRONTEND: 'noninteractive' };

@@ -79,8 +79,7 @@ describe('sparkler daemon', () => {
   it.each([
     [new SparklerError('DATA_IN_USE', 'in use'), 1, 'DATA_IN_USE'],
     [new SparklerError('DEPENDENCY_MISSING', 'no QEMU'), 1, 'no QEMU'],
-    [Object.assign(new Error('listen'), { code: 'EADDRINUSE' }), 2, 'give another --port'],
-    [Object.assign(new Error('listen'), { code: 'EADDRNOTAVAIL' }), 2, 'give another --host'],
+    [new SparklerError('INVALID_CONFIG', 'port: in use'), 2, 'port: in use'],
   ])('ends when it cannot start: %s', async (failure, exit, reason) => {
     startDaemon.mockRejectedValue(failure);
     const { code, stderr } = await run();

@@ -54,7 +54,7 @@ const timeouts = Type.Object(
     ),
     pauseMs: wait(5_000, "Until a guest's CPUs stand still, ms."),
     snapshotMs: wait(60_000, 'Taking a snapshot, ms.'),
-    closeMs: wait(5_000, 'Until an ended VMM is gone, before it is killed, ms.'),
+    closeMs: wait(5_000, 'Until a VMM that was killed is gone, and its cgroup with it, ms.'),
     shutdownMs: wait(15_000, 'Ending the daemon, ms.'),
     imageStepMs: wait(600_000, 'One step of building an image, ms.'),
     accelProbeMs: wait(20_000, 'The guest that proves an accelerator, ms.'),
@@ -138,7 +138,11 @@ export const ConfigSchema = Type.Object(
       description:
         "Folders in which a snapshot's `snapshot_path` and `mem_file_path` may lie, beside `snapshots` in the data folder.",
     }),
-    bootAttempts: count(2, 10, 'How often a boot that hangs is tried.'),
+    bootAttempts: count(
+      2,
+      10,
+      'How often a boot is tried whose guest hangs, panics or breaks the protocol.',
+    ),
     limits,
     timeouts,
     vmm,

@@ -1,5 +1,5 @@
 /** What must survive a restart: functions, snapshots, and the journal, in one SQLite file. */
-import { mkdirSync } from 'node:fs';
+import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import Database, { type Statement } from 'better-sqlite3';
 import { isErrno, SparklerError } from '../errors.js';
@@ -58,6 +58,8 @@ export class Registry {
     try {
       mkdirSync(dataDir, { recursive: true, mode: 0o700 });
       db = new Database(path, { timeout: 0 });
+      // It holds the functions' environments; SQLite gives its other files the same mode.
+      chmodSync(path, 0o600);
       lock(db);
       migrate(db, path);
       return new Registry(db);

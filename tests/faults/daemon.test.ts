@@ -92,7 +92,7 @@ describe('a daemon that is killed', () => {
     const second = await started();
     expect(await second.client.vms.list()).toEqual([]);
     expect(home.leftovers()).toEqual([]);
-    const answer = await second.client.invoke({ func_name: 'slow', ssId: String(ssId) });
+    const answer = await second.client.invoke({ func_name: 'slow', ssId: ssId });
     expect(answer.result).toBe('"awake"');
   });
 
@@ -142,8 +142,6 @@ describe('a full disk', () => {
     execFileSync('rm', [join(disk, 'filler')]);
     // And with room again, all of it works.
     const { ssId } = await daemon.client.snapshots.take({ vmId });
-    expect((await daemon.client.invoke({ func_name: 'slow', ssId: String(ssId) })).result).toBe(
-      '"awake"',
-    );
+    expect((await daemon.client.invoke({ func_name: 'slow', ssId: ssId })).result).toBe('"awake"');
   }
 });

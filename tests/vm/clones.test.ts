@@ -83,11 +83,11 @@ describe.each([
     const { vmId } = await daemon.client.invoke({ func_name: runtime });
     const { ssId } = await daemon.client.snapshots.take({ vmId });
     drawn = [];
-    for (let i = 0; i < CLONES; i++) drawn.push(await clone(runtime, String(ssId)));
+    for (let i = 0; i < CLONES; i++) drawn.push(await clone(runtime, ssId));
     // And a clone of a clone: its snapshot was taken after a restore.
-    const first = await daemon.client.invoke({ func_name: runtime, ssId: String(ssId) });
+    const first = await daemon.client.invoke({ func_name: runtime, ssId: ssId });
     const second = await daemon.client.snapshots.take({ vmId: first.vmId });
-    for (let i = 0; i < 2; i++) drawn.push(await clone(runtime, String(second.ssId)));
+    for (let i = 0; i < 2; i++) drawn.push(await clone(runtime, second.ssId));
     await daemon.client.vms.delete(first.vmId);
     await daemon.client.vms.delete(vmId);
   });

@@ -103,10 +103,10 @@ describe('a function in Python', () => {
     expect(order).toEqual([...order].sort((a, b) => Number(a) - Number(b)));
     expect((await invoke('hello', {}, { vmId: clone.vmId })).startKind).toBe('warm');
     // The snapshot is in use now, and not once the clone is gone.
-    const refusal = await failure(daemon.client.snapshots.delete(String(snapshot.ssId)));
+    const refusal = await failure(daemon.client.snapshots.delete(snapshot.ssId));
     expect(refusal.code).toBe('SNAPSHOT_IN_USE');
     await daemon.client.vms.delete(clone.vmId);
-    await daemon.client.snapshots.delete(String(snapshot.ssId));
+    await daemon.client.snapshots.delete(snapshot.ssId);
   });
 
   it('waits for a VM that is still booting', async () => {

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import type { Command } from 'commander';
 import type { Config } from '../../config/index.js';
-import { SparklerError, isErrno } from '../../errors.js';
+import { SparklerError } from '../../errors.js';
 import type { Daemon } from '../../main.js';
 import { action, examples, option } from '../command.js';
 import type { Context } from '../context.js';
@@ -37,24 +37,6 @@ async function configOf(io: Io, options: DaemonOptions): Promise<Config> {
   });
 }
 
-const LISTEN_FAILURES = {
-  EADDRINUSE: 'something listens there already; give another --port',
-  EACCES: 'this user may not listen there; give a --port above 1023',
-  EADDRNOTAVAIL: 'this machine does not have that address; give another --host',
-  ENOTFOUND: 'that name is not known; give another --host',
-} as const;
-
-/** An address that cannot be listened on is the operator's to change. */
-function listenFailure(error: unknown, { host, port }: Config): unknown {
-  for (const [code, reason] of Object.entries(LISTEN_FAILURES)) {
-    if (!isErrno(error, code)) continue;
-    const field = code === 'EADDRINUSE' || code === 'EACCES' ? 'port' : 'host';
-    const message = `${field}: cannot listen on ${host} port ${port}: ${reason}.`;
-    return new SparklerError('INVALID_CONFIG', message, { field }, error);
-  }
-  return error;
-}
-
 /**
  * Keeps the heap's young part at its first size. It would grow while the daemon starts and never
  * shrink: 30 MiB that a daemon at rest would hold for nothing.
@@ -63,11 +45,7 @@ const SMALL_HEAP = '--semi-space-growth-factor=1';
 
 async function start(config: Config): Promise<Daemon> {
   const { startDaemon } = await import('../../main.js');
-  try {
-    return await startDaemon(config);
-  } catch (error) {
-    throw listenFailure(error, config);
-  }
+  return startDaemon(config);
 }
 
 function greet(context: Context, daemon: Daemon): void {

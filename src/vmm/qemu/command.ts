@@ -25,8 +25,10 @@ export const FD = {
   /** Where device state is written to. */
   stateOut: 8,
   preload: 9,
-  /** The drives, then kernel and initrd (booting) or the device state to load (restoring). */
-  firstFile: 10,
+  /** Guest memory once more, for reading only. */
+  memoryRead: 10,
+  /** /dev/kvm when accelerated, the drives, then kernel and initrd (booting) or the device state to load (restoring). */
+  firstFile: 11,
 } as const;
 
 /** QEMU opens the device state through sets of descriptors, by these numbers. */
@@ -76,7 +78,7 @@ export interface CommandOptions {
 }
 
 /** A file that QEMU inherits. */
-export interface InheritedFile {
+interface InheritedFile {
   readonly path: string;
   /** As fs.open takes them. */
   readonly flags: 'r' | 'r+';

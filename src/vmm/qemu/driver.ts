@@ -1,4 +1,4 @@
-/** The QEMU driver: stock QEMU 8.2 or later, with native/qemu-preload. */
+/** The QEMU driver: stock QEMU 10.0 or later, with native/qemu-preload. */
 import { execFile } from 'node:child_process';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -18,8 +18,8 @@ export interface QemuOptions extends ProcessOptions {
 
 const MIB = 1024 * 1024;
 
-/** `x-ignore-shared` through `file:` needs 8.2. */
-const MIN_VERSION = [8, 2] as const;
+/** The machine type that snapshots name (`MACHINE`) appeared with it. */
+const MIN_VERSION = [10, 0] as const;
 
 /** @throws SparklerError DEPENDENCY_MISSING when QEMU is not there or too old. */
 export async function createQemuDriver(options: QemuOptions): Promise<FootprintDriver> {
@@ -28,7 +28,7 @@ export async function createQemuDriver(options: QemuOptions): Promise<FootprintD
 
 /** QEMU's version, as it says it: `10.0.2`. @throws SparklerError DEPENDENCY_MISSING */
 export async function qemuVersion(qemuPath: string): Promise<string> {
-  const hint = 'Run "make setup", or install qemu-system-x86 8.2 or later.';
+  const hint = 'Run "make setup", or install qemu-system-x86 10.0 or later.';
   let said: string;
   try {
     said = (await promisify(execFile)(qemuPath, ['--version'])).stdout;

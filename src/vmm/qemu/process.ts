@@ -48,14 +48,17 @@ export class QemuProcess {
   readonly #child: ChildProcess;
   readonly #cgroup: VmCgroup | undefined;
   readonly #closeMs: number;
+  readonly #uid: number | undefined;
   #closing: Promise<void> | undefined;
 
   private constructor(
     child: ChildProcess & { readonly pid: number },
     memory: FileHandle,
     cgroup: VmCgroup | undefined,
+    uid: number | undefined,
     options: ProcessOptions,
   ) {
+    this.#uid = uid;
     this.pid = child.pid;
     this.memory = memory;
     this.#child = child;
@@ -81,6 +84,7 @@ export class QemuProcess {
     options: ProcessOptions,
   ): Promise<QemuProcess> {
     const cgroup = options.cgroupRoot ? new VmCgroup(options.cgroupRoot, vmId) : undefined;
+    const uid = takeUid(vmId, options);
     const opened: FileHandle[] = [];
     const take = async (path: string, flags: string): Promise<FileHandle> => {
       const handle = await open(path, flags, 0o600);
@@ -92,14 +96,18 @@ export class QemuProcess {
       const memoryFile = await take(memory.path, memory.mode === 'shared' ? 'r+' : 'r');
       await take(stateOutPath, 'w');
       await take(`${options.nativeDir}/qemu-preload.so`, 'r');
+      await take(memory.path, 'r');
       for (const { path, flags } of command.files) await take(path, flags);
-      const child = launch(vmId, command, memory.mode, opened, cgroup, options);
+      const child = launch(command, memory.mode, opened, cgroup, uid, options);
       await spawned(child, options);
       await Promise.all(opened.filter((file) => file !== memoryFile).map((file) => file.close()));
-      return new QemuProcess(child as ChildProcess & { pid: number }, memoryFile, cgroup, options);
+      const { pid } = child;
+      if (pid === undefined) throw launchError(options);
+      return new QemuProcess(Object.assign(child, { pid }), memoryFile, cgroup, uid, options);
     } catch (error) {
       await Promise.allSettled(opened.map((handle) => handle.close()));
       await cgroup?.remove(options.closeMs);
+      if (uid !== undefined) uidsInUse.delete(uid);
       throw error;
     }
   }
@@ -117,6 +125,7 @@ export class QemuProcess {
     for (const end of [this.qmp, this.channel, this.control]) end.destroy();
     await this.memory.close();
     await this.#cgroup?.remove(this.#closeMs);
+    if (this.#uid !== undefined) uidsInUse.delete(this.#uid);
   }
 
   async #watch(console: Readable): Promise<VmExit> {
@@ -132,16 +141,15 @@ export class QemuProcess {
 }
 
 function launch(
-  vmId: string,
   command: QemuCommand,
   mode: MemoryFile['mode'],
   opened: readonly FileHandle[],
   cgroup: VmCgroup | undefined,
+  uid: number | undefined,
   options: ProcessOptions,
 ): ChildProcess {
-  const asUser = options.firstUid > 0 && process.getuid?.() === 0;
-  const uid = asUser ? String(uidOf(vmId, options)) : '-';
-  const args = [String(process.pid), cgroup?.path ?? '-', uid, options.qemuPath, ...command.args];
+  const identity = [String(process.pid), cgroup?.path ?? '-', String(uid ?? '-')];
+  const args = [...identity, options.qemuPath, ...command.args];
   return spawn(`${options.nativeDir}/vmm-launch`, args, {
     cwd: '/',
     stdio: [
@@ -153,32 +161,43 @@ function launch(
       PATH: process.env['PATH'] ?? '/usr/bin:/bin',
       LD_PRELOAD: `/proc/self/fd/${FD.preload}`,
       SPARKLER_MEMORY_FD: String(FD.memory),
+      SPARKLER_READ_FD: String(FD.memoryRead),
       SPARKLER_MEMORY_MODE: mode,
       SPARKLER_CONTROL_FD: String(FD.control),
     },
   });
 }
 
-/** A user that no other VM has: drawn from the range by the VM's id. It needs no passwd entry. */
-function uidOf(vmId: string, options: ProcessOptions): number {
-  const hash = createHash('sha256').update(vmId).digest();
-  return options.firstUid + (hash.readUInt32BE(0) % options.uidCount);
+/** The users of this daemon's VMs. Other daemons on the host draw elsewhere in the range, mostly. */
+const uidsInUse = new Set<number>();
+
+/**
+ * A user that no other VM of this daemon has, undefined where the host does not allow it. It is
+ * drawn from the range by the VM's id and needs no passwd entry.
+ */
+function takeUid(vmId: string, options: ProcessOptions): number | undefined {
+  const { firstUid, uidCount } = options;
+  if (firstUid === 0 || process.getuid?.() !== 0) return undefined;
+  const start = createHash('sha256').update(vmId).digest().readUInt32BE(0);
+  for (let i = 0; i < uidCount; i++) {
+    const uid = firstUid + ((start + i) % uidCount);
+    if (uidsInUse.has(uid)) continue;
+    uidsInUse.add(uid);
+    return uid;
+  }
+  throw new SparklerError('TOO_MANY_VMS', `All ${uidCount} users of vmm.uidCount are in use.`);
 }
 
 async function spawned(child: ChildProcess, options: ProcessOptions): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     child.once('spawn', resolve);
-    child.once('error', (error) =>
-      reject(
-        new SparklerError(
-          'DEPENDENCY_MISSING',
-          `Cannot start ${options.nativeDir}/vmm-launch. Run "make setup" to build it.`,
-          {},
-          error,
-        ),
-      ),
-    );
+    child.once('error', (error) => reject(launchError(options, error)));
   });
+}
+
+function launchError(options: ProcessOptions, cause?: unknown): SparklerError {
+  const message = `Cannot start ${options.nativeDir}/vmm-launch. Run "make setup" to build it.`;
+  return new SparklerError('DEPENDENCY_MISSING', message, {}, cause);
 }
 
 function stream(child: ChildProcess, fd: number): Duplex {
