@@ -46,7 +46,7 @@ interface Findings {
   readonly bootedVm: string;
 }
 
-/** A cold boot takes some 5 s in software emulation: it is to be met at every stage. */
+/** In software emulation a cold boot under load takes about as long: kills meet one under way. */
 const LOAD_MS = 8_000;
 const SETTLE_MS = 10_000;
 /** Snapshots that stay for the next round. */

@@ -1,0 +1,35 @@
+/*
+ * Stands in for a VMM in the tests of native/: maps a file as guest memory and writes to it when
+ * told. `mapper shared|private PATH LENGTH`; commands on standard input, one a line:
+ *   w PAGE BYTE   fills a page      r PAGE   prints the page's first byte as a number
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+int main(int argc, char **argv) {
+  if (argc != 4) return 2;
+  int is_shared = strcmp(argv[1], "shared") == 0;
+  size_t length = strtoul(argv[3], NULL, 10), page;
+  int fd = open(argv[2], is_shared ? O_RDWR : O_RDONLY), byte;
+  if (fd < 0) return 3;
+  unsigned char *at = mmap(NULL, length, PROT_READ | PROT_WRITE,
+                           is_shared ? MAP_SHARED : MAP_PRIVATE, fd, 0);
+  if (at == MAP_FAILED) return 4;
+  printf("%lx\n", (unsigned long)at);
+  fflush(stdout);
+  char line[64];
+  while (fgets(line, sizeof line, stdin) != NULL) {
+    if (sscanf(line, "w %zu %d", &page, &byte) == 2) {
+      memset(at + page * 4096, byte, 4096);
+      printf("written\n");
+    } else if (sscanf(line, "r %zu", &page) == 1) {
+      printf("%d\n", at[page * 4096]);
+    }
+    fflush(stdout);
+  }
+  return 0;
+}
