@@ -138,7 +138,7 @@ class LocalPlatform implements Platform {
   }
   async createVm(input: VmInput): Promise<VmView> {
     this.#mustBeOpen();
-    const vm = await this.#vms.create(input);
+    const vm = await this.#vms.create(input, true);
     return vm.view(this.#accelerator);
   }
   async deleteVm(vmId: string): Promise<void> {

@@ -56,15 +56,17 @@ export class Starter {
 
   /**
    * Journals and makes what the VM needs, and starts it. A booted VM has a live instance
-   * afterwards, a restored one stands paused. Whoever called ends the VM when this throws.
+   * afterwards, a restored one stands paused; one made `ahead` of its invocation has been rehearsed
+   * before. Whoever called ends the VM when this throws.
    */
-  async start(vm: Vm, parts: VmParts): Promise<void> {
+  async start(vm: Vm, parts: VmParts, ahead: boolean): Promise<void> {
     const { journal, driver } = this.#deps;
     const { spec, ids } = journalVm(journal, driver, vm.spec(parts));
     vm.journalIds = ids;
     await mkdir(vm.dir, { recursive: true, mode: 0o700 });
     if (vm.request.snapshot) {
       await this.#restore(vm, spec, parts, vm.request.snapshot);
+      if (ahead) await this.#rehearse(vm);
     } else {
       await this.#boot(vm, spec);
       await this.ensureInstance(vm);
@@ -84,6 +86,17 @@ export class Starter {
     await confirmed;
     vm.asleep = false;
     return resumed;
+  }
+
+  /**
+   * Lets a VM that nobody waits for run until its guest confirms the restore, and pauses it again.
+   * In emulation this translates the code that its first invocation runs; that invocation's own
+   * `activate` reseeds the guest and sets its clock once more.
+   */
+  async #rehearse(vm: Vm): Promise<void> {
+    await this.activate(vm);
+    await vm.live().machine.pause();
+    vm.asleep = true;
   }
 
   /** The VM's live instance; a fresh one when it has none. @throws SparklerError HANDLER_*. */

@@ -68,17 +68,17 @@ export class Vms {
 
   /**
    * Admits and registers a VM and begins its start, which goes on after this returns: see
-   * `vm.started`. A start that fails leaves nothing behind.
+   * `vm.started`. A start that fails leaves nothing behind. `ahead`: no invocation waits for it.
    * @throws SparklerError what admission finds wrong; SHUTTING_DOWN.
    */
-  async create(input: VmInput): Promise<Vm> {
+  async create(input: VmInput, ahead = false): Promise<Vm> {
     const request = this.#request(input);
     const vm = this.#register(request);
     try {
       await admit(request, this.#deps);
       const parts = await partsOf(request, this.#deps);
       vm.mustLive();
-      this.#begin(vm, this.#starter.start(vm, parts));
+      this.#begin(vm, this.#starter.start(vm, parts, ahead));
       return vm;
     } catch (error) {
       const known = vm.ending ?? asSparklerError(error);

@@ -329,12 +329,20 @@ def _fail(kind, error):
     posix._exit(1)
 
 
+_CONTEXT = b'{"requestId":"","functionName":"","memoryMiB":0,"deadlineMs":0}'
+_REHEARSAL = _frame(
+    b"\x02", NO_REQUEST, len(_CONTEXT).to_bytes(4, "little"), _CONTEXT, b'{"a":[1,2.5,"b",null]}'
+)
+
+
+def _rehearse():
+    """Runs what an invocation runs, without the function's code."""
+    _answer(bytearray(_REHEARSAL), lambda event, context: event)
+
+
 def _warm_up():
-    """Runs once what the first invocation after a restore will run, without the function's code."""
-    context = b'{"requestId":"","functionName":"","memoryMiB":0,"deadlineMs":0}'
-    frame = _frame(b"\x02", NO_REQUEST, len(context).to_bytes(4, "little"), context, b'{"a":[1,2.5,"b",null]}')
     for _ in range(WARM_UP_ROUNDS):
-        _answer(bytearray(frame), lambda event, context: event)
+        _rehearse()
     _reseed(posix.getrandom(32))
 
 
@@ -374,6 +382,9 @@ def _main():
             _write(_answer(frame, handler))
         elif frame[4] == RESEED:
             _reseed(bytes(frame[HEADER_BYTES:]))
+            # In emulation the code of an invocation must be translated anew after a restore. A VM
+            # that is restored ahead of its first invocation has that behind it thereby.
+            _rehearse()
             _write(_frame(RESEEDED, bytes(frame[8:12])))
 
 

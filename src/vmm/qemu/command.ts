@@ -104,7 +104,7 @@ export function qemuCommand(
   const args = [
     ...(options.accelerator === 'kvm'
       ? kvmArgs(inherit('/dev/kvm', 'r+'))
-      : tcgArgs(spec, options)),
+      : ['-accel', `tcg,thread=multi,tb-size=${options.tbSizeMiB}`]),
     ...machineArgs(spec, options),
     ...channelArgs(),
     ...spec.drives.flatMap((drive) => driveArgs(drive.id, inherit(drive.path))),
@@ -119,11 +119,6 @@ export function qemuCommand(
 function kvmArgs(device: number): string[] {
   const inherited = ['-add-fd', `fd=${device},set=${KVM_SET}`];
   return [...inherited, '-accel', `kvm,device=/dev/fdset/${KVM_SET}`];
-}
-
-function tcgArgs(spec: MachineSpec, options: CommandOptions): string[] {
-  const threads = spec.vcpus > 1 ? 'multi' : 'single';
-  return ['-accel', `tcg,thread=${threads},tb-size=${options.tbSizeMiB}`];
 }
 
 function machineArgs(spec: MachineSpec, options: CommandOptions): string[] {
