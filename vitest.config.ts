@@ -8,6 +8,8 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
+          // One kind after the other: what boots VMs would starve the rest of two cores.
+          sequence: { groupOrder: 1 },
           include: ['src/**/*.test.ts', 'bench/**/*.test.ts', 'tests/unit/**/*.test.ts'],
           testTimeout: 30_000,
         },
@@ -15,6 +17,7 @@ export default defineConfig({
       {
         test: {
           name: 'vm',
+          sequence: { groupOrder: 2 },
           include: ['tests/vm/**/*.test.ts', 'tests/security/**/*.test.ts'],
           testTimeout: 180_000,
           hookTimeout: 180_000,
@@ -25,6 +28,7 @@ export default defineConfig({
       {
         test: {
           name: 'faults',
+          sequence: { groupOrder: 3 },
           include: ['tests/faults/**/*.test.ts'],
           testTimeout: 600_000,
           hookTimeout: 180_000,

@@ -39,7 +39,7 @@ function print(report: Report, limits: readonly Limit[], json: boolean): void {
 
 /** The environment's seed is the one that fault tests print. */
 function seedOf(flags: StartFlags): number {
-  const { SPARKLER_SEED: given } = process.env;
+  const { SPARKLER_TEST_SEED: given } = process.env;
   return flags.seed ?? (given === undefined ? freshSeed() : wholeFrom(0)(given));
 }
 
@@ -60,7 +60,11 @@ function program(signal: AbortSignal): Command {
     .option('--quick', 'end within a minute: fewer rounds, no kills')
     .option('--rounds <n>', `runs of each case; default ${FULL.rounds}`, wholeFrom(1))
     .option('--kills <n>', `times to kill the daemon; default ${FULL.kills}`, wholeFrom(0))
-    .option('--seed <n>', 'repeats an order; default $SPARKLER_SEED or a new one', wholeFrom(0))
+    .option(
+      '--seed <n>',
+      'repeats an order; default $SPARKLER_TEST_SEED or a new one',
+      wholeFrom(0),
+    )
     .addOption(new Option('--only <case...>', 'run only these').choices(START_CASES))
     .action((flags: StartFlags) => start(flags, signal));
   return command;

@@ -1,5 +1,6 @@
 /** Wires the rooms into a daemon. The only file that knows them all. */
 import { existsSync, readFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { AddressInfo } from 'node:net';
 import { buildApi } from './api/index.js';
@@ -159,9 +160,10 @@ async function probeKvm(
   const driver: VmmDriver = {
     capabilities: kvm.capabilities,
     restore: (spec, files) => kvm.restore(spec, files),
-    boot: (plain) => {
+    boot: async (plain) => {
       const { spec, ids } = journalVm(registry.journal, kvm, plain);
       open.push(...ids);
+      await mkdir(plain.dir, { recursive: true, mode: 0o700 });
       return kvm.boot(spec);
     },
   };
@@ -187,6 +189,8 @@ function qemuOptions(config: Config, accelerator: 'kvm' | 'tcg'): QemuOptions {
     tbSizeMiB: vmm.tbSizeMiB,
     consoleBytes: limits.consoleBytes,
     closeMs: timeouts.closeMs,
+    startMs: timeouts.vmmStartMs,
+    restoreMs: timeouts.restoreMs,
   };
 }
 

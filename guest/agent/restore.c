@@ -21,7 +21,7 @@
 #define SEED_BYTES 64
 #define RESEED_BYTES 32
 /* An instance that does not reseed within this is ended. */
-#define RESEED_WAIT (2000 * MS)
+#define RESEED_WAIT (4000 * MS)
 /* A guest's clock never stands before this, so that a time before it lies before every seeding. */
 #define CLOCK_FLOOR 1577836800ull /* 2020, in s since the epoch */
 #define BACK_FROM 1262304000ull   /* 2010 */

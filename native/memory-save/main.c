@@ -68,12 +68,26 @@ static void write_fully(int fd, const void *from, size_t length, uint64_t offset
   }
 }
 
+/* Between file systems the kernel does not copy; then it is done by hand. */
+static void copy_by_hand(int from, int to, off_t start, off_t end) {
+  static char buffer[BATCH_PAGES * PAGE];
+  while (start < end) {
+    size_t left = (size_t)(end - start), some = left < sizeof buffer ? left : sizeof buffer;
+    read_fully(from, buffer, some, (uint64_t)start, "base");
+    write_fully(to, buffer, some, (uint64_t)start);
+    start += (off_t)some;
+  }
+}
+
 static void copy_range(int from, int to, off_t start, off_t end) {
   off_t source = start, target = start;
   while (source < end) {
     errno = 0;
     ssize_t copied = copy_file_range(from, &source, to, &target, (size_t)(end - source), 0);
-    if (copied <= 0) die("copy");
+    if (copied > 0) continue;
+    if (errno != EXDEV && errno != EOPNOTSUPP && errno != EINVAL) die("copy");
+    copy_by_hand(from, to, source, end);
+    return;
   }
 }
 

@@ -63,7 +63,7 @@ function vmInput({ limits }: Config) {
     {
       func_name: name('The function that it shall run.'),
       ssId: optionalName(
-        'Restore this snapshot. The VM stays paused, its state loaded, until its first invocation.',
+        'Restore this snapshot ahead of an invocation. The guest runs once until it confirms the restore; then the VM stays paused until its first invocation.',
       ),
       vcpu: Type.Optional(
         Type.Integer({

@@ -24,6 +24,8 @@ interface Call {
   readonly traceId: string;
   /** `performance.now()` at the request's arrival: all phases count from here. */
   readonly requested: number;
+  /** What the input asks for, until the VM's state says better. */
+  kind: StartKind;
 }
 
 interface Target {
@@ -45,18 +47,16 @@ export class Invocations {
   /** @throws SparklerError of every kind; see docs/errors.md. */
   async invoke(input: InvocationInput): Promise<InvocationOutput> {
     const call = this.#check(input);
-    let kind: StartKind = input.vmId === undefined ? (input.ssId ? 'snapshot' : 'cold') : 'warm';
     try {
       // Found at once, so that calls get their turns in the order in which they came.
       const { vmId } = input;
       const target =
         vmId === undefined ? await this.#make(input) : this.#find(vmId, input.functionName);
-      if (target.vm.asleep) kind = 'snapshot';
-      const output = await this.#run(target, call, kind);
-      this.#count(call, kind, 'ok', output);
+      const output = await this.#run(target, call);
+      this.#count(call, 'ok', output);
       return output;
     } catch (error) {
-      this.#count(call, kind, error instanceof SparklerError ? error.code : 'INTERNAL');
+      this.#count(call, error instanceof SparklerError ? error.code : 'INTERNAL');
       throw error;
     }
   }
@@ -81,6 +81,7 @@ export class Invocations {
       timeoutMs: Math.min(fn.timeoutMs, timeoutMs ?? fn.timeoutMs),
       traceId: input.traceId ?? newTraceId(),
       requested,
+      kind: input.vmId !== undefined ? 'warm' : input.ssId ? 'snapshot' : 'cold',
     };
   }
 
@@ -103,11 +104,11 @@ export class Invocations {
     );
   }
 
-  async #run({ vm, made }: Target, call: Call, kind: StartKind): Promise<InvocationOutput> {
+  async #run({ vm, made }: Target, call: Call): Promise<InvocationOutput> {
     const release = await vm.turns.take(this.#deps.config.limits.maxQueuedPerVm);
     try {
       await vm.started;
-      return await this.#call(vm, made, call, kind);
+      return await this.#call(vm, made, call);
     } catch (error) {
       throw await this.#failed(vm, made, error);
     } finally {
@@ -116,9 +117,11 @@ export class Invocations {
     }
   }
 
-  async #call(vm: Vm, made: boolean, call: Call, kind: StartKind): Promise<InvocationOutput> {
+  async #call(vm: Vm, made: boolean, call: Call): Promise<InvocationOutput> {
     const { starter } = this.#deps.vms;
     const before = made ? NOTHING_YET : await vm.stats();
+    // Restored ahead, this is the invocation that wakes it.
+    if (vm.asleep) call.kind = 'snapshot';
     const resumed = vm.asleep ? await starter.activate(vm) : undefined;
     const instance = await starter.ensureInstance(vm);
     const { session } = vm.live();
@@ -135,7 +138,7 @@ export class Invocations {
     return {
       vmId: vm.vmId,
       traceId: call.traceId,
-      startKind: kind,
+      startKind: call.kind,
       result: answer.json.toString(),
       durationMs: performance.now() - call.requested,
       handlerMs: answer.handlerMs,
@@ -158,9 +161,9 @@ export class Invocations {
     return broken ? vm.explain(known) : known;
   }
 
-  #count(call: Call, startKind: StartKind, outcome: string, output?: InvocationOutput): void {
+  #count(call: Call, outcome: string, output?: InvocationOutput): void {
     this.#deps.metrics.invocationEnded({
-      startKind,
+      startKind: call.kind,
       outcome,
       durationMs: output?.durationMs ?? performance.now() - call.requested,
       ...(output && { handlerMs: output.handlerMs, phases: { ...output.phases } }),

@@ -169,6 +169,7 @@ export class Starter {
       exitTimeoutMs: timeouts.closeMs,
       pingTimeoutMs: timeouts.pauseMs,
       logBytes: limits.invocationLogBytes,
+      resultBytes: limits.resultBytes,
       onLog: (_instance, chunk) => logs.append(vm.functionName, chunk),
     });
     return vm.session;

@@ -62,7 +62,10 @@ export type VmView = {
 
 export interface VmInput {
   readonly functionName: string;
-  /** Restore this snapshot; the VM stays paused, state loaded, until its first invocation. */
+  /**
+   * Restore this snapshot ahead of an invocation: the guest runs until it confirms the restore, then
+   * the VM stays paused until its first invocation.
+   */
   readonly ssId?: string;
   readonly namespace?: string;
   readonly vcpus?: number;

@@ -343,7 +343,7 @@ describe('the agent', () => {
       }
       channel.end();
       const [code] = (await once(agent, 'exit')) as [number | null];
-      expect([0, 70], `SPARKLER_SEED=${random.seed}: ${said()}`).toContain(code);
+      expect([0, 70], `SPARKLER_TEST_SEED=${random.seed}: ${said()}`).toContain(code);
     }
   });
 });

@@ -32,7 +32,7 @@ describe('FrameDecoder', () => {
         got.push(...decoder.push(Buffer.from(stream.subarray(at, at + size))));
         at += size;
       }
-      expect(got.map(plain), `SPARKLER_SEED=${random.seed}`).toEqual(sent.map(plain));
+      expect(got.map(plain), `SPARKLER_TEST_SEED=${random.seed}`).toEqual(sent.map(plain));
     }
   });
 
@@ -43,7 +43,9 @@ describe('FrameDecoder', () => {
       try {
         for (let i = 0; i < 5; i++) decoder.push(random.bytes(random.below(40)));
       } catch (error) {
-        expect(error, `SPARKLER_SEED=${random.seed}`).toMatchObject({ code: 'GUEST_PROTOCOL' });
+        expect(error, `SPARKLER_TEST_SEED=${random.seed}`).toMatchObject({
+          code: 'GUEST_PROTOCOL',
+        });
       }
     }
   });

@@ -35,6 +35,8 @@ export interface GuestOptions {
   readonly pingTimeoutMs: number;
   /** How much of what an invocation prints is kept. */
   readonly logBytes: number;
+  /** The longest result that is accepted, in bytes of JSON. */
+  readonly resultBytes: number;
   /** Everything that instances print, as it comes, also between invocations. */
   readonly onLog?: (instance: number, chunk: Buffer) => void;
 }
@@ -314,7 +316,11 @@ export class GuestSession {
     } else if (frame.type === FrameType.FAILED && pending.kind === 'start') {
       pending.call.reject(instance.runtimeError(decodeRuntimeError('FAILED', frame.payload)));
     } else if (frame.type === FrameType.RESULT && pending.kind === 'invoke') {
-      pending.call.resolve({ ...decodeResult(frame.payload), logs: instance.logs });
+      const result = { ...decodeResult(frame.payload), logs: instance.logs };
+      // The runtime checked this already; a function that took it over need not have.
+      const wrong = wrongResult(result.json, this.#options.resultBytes);
+      if (wrong) pending.call.reject(wrong);
+      else pending.call.resolve(result);
     } else if (frame.type === FrameType.ERROR && pending.kind === 'invoke') {
       pending.call.reject(instance.runtimeError(decodeRuntimeError('ERROR', frame.payload)));
     } else {
@@ -372,4 +378,18 @@ function notReady(what: string, step: string): SparklerError {
 
 function died(cause?: unknown): SparklerError {
   return new SparklerError('VM_DIED', 'The VM ended: the channel to its guest closed.', {}, cause);
+}
+
+function wrongResult(json: Buffer, limit: number): SparklerError | undefined {
+  if (json.length > limit) {
+    const message = `The result is ${json.length} bytes of JSON; at most ${limit} are allowed.`;
+    return new SparklerError('RESULT_TOO_LARGE', message);
+  }
+  try {
+    JSON.parse(json.toString());
+    return undefined;
+  } catch (error) {
+    const message = 'What the handler returned is not JSON.';
+    return new SparklerError('RESULT_NOT_JSON', message, {}, error);
+  }
 }

@@ -2,7 +2,7 @@
 import { Duplex } from 'node:stream';
 import type { GuestOptions } from './session.js';
 
-/** Random numbers that repeat with SPARKLER_SEED; `seed` goes into what a failure says. */
+/** Random numbers that repeat with SPARKLER_TEST_SEED; `seed` goes into what a failure says. */
 export interface SeededRandom {
   readonly seed: number;
   below(limit: number): number;
@@ -10,8 +10,8 @@ export interface SeededRandom {
 }
 
 export function seededRandom(purpose: string): SeededRandom {
-  const seed = Number(process.env['SPARKLER_SEED'] ?? Date.now() % 1_000_000_007);
-  console.log(`${purpose}: SPARKLER_SEED=${seed}`);
+  const seed = Number(process.env['SPARKLER_TEST_SEED'] ?? Date.now() % 1_000_000_007);
+  console.log(`${purpose}: SPARKLER_TEST_SEED=${seed}`);
   let state = (seed ^ 0x9e3779b9) >>> 0;
   // mulberry32: good enough to cut and to garble.
   const next = (): number => {
@@ -60,6 +60,7 @@ export const TEST_OPTIONS: GuestOptions = {
   exitTimeoutMs: 20_000,
   pingTimeoutMs: 20_000,
   logBytes: 16 * 1024,
+  resultBytes: 6 * 1024 * 1024,
 };
 
 export const TEST_CONTEXT = { requestId: 'r-1', functionName: 'f', memoryMiB: 128 };

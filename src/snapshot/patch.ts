@@ -16,7 +16,13 @@ export function digHoles(path: string, limitMs: number): Promise<void> {
 export function dropCache(path: string, limitMs: number): Promise<void> {
   // With no block to copy, nocache makes dd advise the kernel to forget the whole file; fdatasync
   // first, because dirty pages cannot be dropped.
-  const args = [`of=${path}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0', 'status=none'];
+  const args = [
+    `of=${path}`,
+    'oflag=nocache',
+    'conv=notrunc,nocreat,fdatasync',
+    'count=0',
+    'status=none',
+  ];
   return run('dd', args, limitMs);
 }
 

@@ -63,7 +63,8 @@ export class SnapshotStore {
   readonly dir: string;
   readonly #others: readonly string[];
   /** Deleted while their files were still on the way to the disk: their manifest stays gone. */
-  readonly #removed = new Set<string>();
+  /** The plan that each snapshot of this run was made by, while it is there. */
+  readonly #current = new Map<string, SnapshotPlan>();
   #writing: Promise<void> = Promise.resolve();
 
   constructor(options: SnapshotStoreOptions) {
@@ -119,7 +120,7 @@ export class SnapshotStore {
       durable: false,
       bootId: hostBootId(),
     };
-    this.#removed.delete(plan.ssId);
+    this.#current.set(plan.ssId, plan);
     writeManifest(plan.dir, manifest);
     this.#writing = this.#writing.then(() => this.#toDisk(plan, manifest));
     return recordOf(manifest, plan.dir, memory.blocks * STAT_BLOCK + state.length);
@@ -158,7 +159,7 @@ export class SnapshotStore {
 
   /** Removes a snapshot, its manifest first: from then on it is no snapshot any more. */
   async remove(record: Pick<StoredSnapshot, 'ssId' | 'memoryPath' | 'statePath'>): Promise<void> {
-    this.#removed.add(record.ssId);
+    this.#current.delete(record.ssId);
     const dir = join(this.dir, record.ssId);
     rmSync(join(dir, MANIFEST), { force: true });
     await Promise.all([
@@ -199,7 +200,8 @@ export class SnapshotStore {
     try {
       await sync(plan.files.memoryPath);
       await sync(plan.files.statePath);
-      if (this.#removed.has(plan.ssId)) return;
+      // Deleted meanwhile, and perhaps another one made under the same id.
+      if (this.#current.get(plan.ssId) !== plan) return;
       writeManifest(plan.dir, { ...manifest, durable: true });
       await sync(join(plan.dir, MANIFEST));
       await sync(plan.dir);

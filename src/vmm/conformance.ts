@@ -163,6 +163,16 @@ function snapshots(bench: Bench): void {
     expect(await bench.digest(files)).toEqual(before);
   });
 
+  it('takes a good snapshot after one that failed', async () => {
+    const vm = await bench.vm();
+    expect(await bench.add(vm, 4)).toBe(4);
+    await vm.machine.pause();
+    const nowhere = { ...bench.files(), statePath: '/nowhere/at/all/state' };
+    await expect(vm.machine.snapshot(nowhere)).rejects.toThrow();
+    const files = await bench.take(vm.machine);
+    expect(await bench.add(await bench.restore(files, vm.session.instances), 1)).toBe(5);
+  });
+
   it('lets the original go on without changing its snapshot', async (context) => {
     if (!bench.under.driver.capabilities.continuesAfterSnapshot) context.skip();
     const vm = await bench.boot();
@@ -373,6 +383,7 @@ class Bench {
       exitTimeoutMs: limits.closeMs,
       pingTimeoutMs: limits.pauseMs,
       logBytes: LOG_BYTES,
+      resultBytes: 6 * 1024 * 1024,
     });
   }
 }

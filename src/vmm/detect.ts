@@ -3,8 +3,9 @@
  * unusable (a stock guest hangs without a word on a host whose own hypervisor expects a
  * paravirtualized one), so its presence proves nothing. The proof is remembered.
  */
+import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { release } from 'node:os';
 import { dirname, join } from 'node:path';
 import { SparklerError } from '../errors.js';
@@ -75,12 +76,15 @@ export interface ProbeOptions {
   readonly limitMs: number;
 }
 
-/** Boots a guest that only says PROBE_WORD. Undefined when it did, else what happened instead. */
+/**
+ * Boots a guest that only says PROBE_WORD. Undefined when it did, else what happened instead. The
+ * driver's `boot` makes the VM's folder here, after it was journaled; it is removed at the end.
+ */
 export async function probe(driver: VmmDriver, options: ProbeOptions): Promise<string | undefined> {
-  await mkdir(options.dir, { recursive: true });
-  const dir = await mkdtemp(join(options.dir, 'probe-'));
+  const vmId = `probe-${randomBytes(6).toString('hex')}`;
+  const dir = join(options.dir, vmId);
   const spec: MachineSpec = {
-    vmId: dir.slice(dir.lastIndexOf('/') + 1),
+    vmId,
     vcpus: 1,
     memMiB: PROBE_MEM_MIB,
     kernelPath: options.kernelPath,

@@ -3,7 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { SparklerError } from '../../src/errors.js';
 import { Home, REPOSITORY, type TestDaemon } from '../support/daemon.js';
 
@@ -23,17 +23,23 @@ const SETTINGS = {
 } as const;
 
 let home: Home;
+let running: TestDaemon[];
 beforeEach(() => {
   home = new Home();
+  running = [];
 });
-afterEach(() => home.remove());
+afterEach(async () => {
+  try {
+    for (const daemon of running) await daemon.stop();
+    expect(await home.settled(5000)).toEqual([]);
+  } finally {
+    await home.dispose();
+  }
+});
 
 async function started(): Promise<TestDaemon> {
   const daemon = await home.daemon();
-  onTestFinished(async () => {
-    await daemon.stop();
-    expect(home.leftovers()).toEqual([]);
-  });
+  running.push(daemon);
   return daemon;
 }
 

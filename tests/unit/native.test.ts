@@ -99,6 +99,24 @@ describe('memory-save', () => {
     expect(readFileSync(path)[0]).toBe(0);
   });
 
+  it('copies to another file system too', async () => {
+    const { path, bytes } = memoryFile('base-elsewhere');
+    const child = spawn(join(dir, 'mapper'), ['private', path, String(PAGES * PAGE)]);
+    const { mapper, address } = await Mapper.start(child);
+    await mapper.ask('w 4 44');
+    bytes.fill(44, 4 * PAGE, 5 * PAGE);
+    const elsewhere = mkdtempSync('/dev/shm/sparkler-native-');
+    try {
+      const target = join(elsewhere, 'saved');
+      writeFileSync(target, '');
+      const done = save(String(child.pid), address, String(bytes.length), path, target);
+      expect(done.stderr).toBe('');
+      expect(readFileSync(target).equals(bytes)).toBe(true);
+    } finally {
+      rmSync(elsewhere, { recursive: true });
+    }
+  });
+
   it.each([
     ['a process that is gone', ['999999', '1000', '4096']],
     ['an address that is none', ['1', 'xyz', '4096']],
@@ -113,10 +131,22 @@ describe('memory-save', () => {
     expect(done.stderr).toMatch(/memory-save/);
   });
 
-  it('says that the disk is full', () => {
-    const { path } = memoryFile('base-of-full');
-    const done = save(String(process.pid), '1000', '4096', path, '/dev/full');
-    expect(done.status).toBe(1);
+  // Only root may mount.
+  it.skipIf(process.getuid?.() !== 0)('says that the disk is full', async () => {
+    const { path, bytes } = memoryFile('base-of-full');
+    const child = spawn(join(dir, 'mapper'), ['private', path, String(PAGES * PAGE)]);
+    const { address } = await Mapper.start(child);
+    const disk = mkdtempSync(join(dir, 'disk-'));
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', disk]);
+    try {
+      writeFileSync(join(disk, 'saved'), '');
+      const args = [String(child.pid), address, String(bytes.length), path, join(disk, 'saved')];
+      const done = save(...args);
+      expect(done.status).toBe(1);
+      expect(done.stderr).toContain('No space left');
+    } finally {
+      execFileSync('umount', [disk]);
+    }
   });
 });
 

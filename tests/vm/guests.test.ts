@@ -1,10 +1,11 @@
 /** Guests that panic or never become ready: ended, retried once, shown with their console. */
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, linkSync, mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, linkSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/index.js';
 import { SparklerError } from '../../src/errors.js';
+import { cpio } from '../../src/image/cpio.js';
 import { resolveKernel } from '../../src/image/index.js';
 import { Home, type TestDaemon } from '../support/daemon.js';
 
@@ -38,9 +39,10 @@ function makeKernel(dir: string, source: string, kernelPath: string): string {
   const root = join(dir, 'root');
   mkdirSync(root);
   writeFileSync(join(dir, 'init.c'), source);
-  execFileSync('gcc', ['-static', '-o', join(root, 'init'), join(dir, 'init.c')]);
-  const archive = execFileSync('sh', ['-c', 'find . | cpio -o -H newc --quiet'], { cwd: root });
-  writeFileSync(join(dir, 'initrd.cpio'), archive);
+  const init = join(root, 'init');
+  execFileSync('gcc', ['-static', '-o', init, join(dir, 'init.c')]);
+  const entries = [{ path: 'init', mode: 0o755, data: readFileSync(init) }];
+  writeFileSync(join(dir, 'initrd.cpio'), cpio(entries));
   try {
     linkSync(kernelPath, join(dir, 'vmlinux'));
   } catch {

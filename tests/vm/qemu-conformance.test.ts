@@ -40,6 +40,8 @@ describeDriver('qemu', async () => {
     tbSizeMiB: config.vmm.tbSizeMiB,
     consoleBytes: config.limits.consoleBytes,
     closeMs: config.timeouts.closeMs,
+    startMs: config.timeouts.vmmStartMs,
+    restoreMs: config.timeouts.restoreMs,
   });
   return {
     driver,

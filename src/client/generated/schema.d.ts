@@ -694,7 +694,7 @@ export interface components {
              * @enum {unknown}
              */
             namespace?: "" | null;
-            /** @description Restore this snapshot. The VM stays paused, its state loaded, until its first invocation. */
+            /** @description Restore this snapshot ahead of an invocation. The guest runs once until it confirms the restore; then the VM stays paused until its first invocation. */
             ssId?: string;
             /** @description vCPUs. Default: the function's. */
             vcpu?: number;

@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { SparklerError } from '../../errors.js';
 import type { Accelerator, SnapshotFiles, VmHandle, VmmCapabilities } from '../driver.js';
 import type { FootprintDriver, ObservedSpec, VmFootprint } from '../footprint.js';
+import { LimitExpired, within } from '../within.js';
 import { MACHINE, qemuCommand, type CommandOptions } from './command.js';
 import { QemuHandle } from './handle.js';
 import { QemuProcess, type MemoryFile, type ProcessOptions } from './process.js';
@@ -14,6 +15,10 @@ export interface QemuOptions extends ProcessOptions {
   readonly accelerator: Exclude<Accelerator, 'none'>;
   /** Size of TCG's translation cache, MiB. */
   readonly tbSizeMiB: number;
+  /** A VMM that does not answer for so long is ended, ms. */
+  readonly startMs: number;
+  /** Added to it when device state is to be loaded, ms. */
+  readonly restoreMs: number;
 }
 
 const MIB = 1024 * 1024;
@@ -72,16 +77,20 @@ class QemuDriver implements FootprintDriver {
   async boot(spec: ObservedSpec): Promise<VmHandle> {
     const memory = { path: join(spec.dir, 'memory'), mode: 'shared' } as const;
     const file = await open(memory.path, 'wx', 0o600);
-    await file.truncate(spec.memMiB * MIB);
-    await file.close();
+    try {
+      await file.truncate(spec.memMiB * MIB);
+    } finally {
+      await file.close();
+    }
     const handle = await this.#start(spec, memory, undefined);
-    return orClose(handle, handle.waitUp());
+    return orClose(handle, handle.waitUp(), this.#options.startMs);
   }
 
   async restore(spec: ObservedSpec, files: SnapshotFiles): Promise<VmHandle> {
     const memory = { path: files.memoryPath, mode: 'private' } as const;
     const handle = await this.#start(spec, memory, files.statePath);
-    return orClose(handle, handle.loadState());
+    const { startMs, restoreMs } = this.#options;
+    return orClose(handle, handle.loadState(), startMs + restoreMs);
   }
 
   async #start(
@@ -98,13 +107,16 @@ class QemuDriver implements FootprintDriver {
   }
 }
 
-/** A start that fails leaves nothing behind. */
-async function orClose(handle: QemuHandle, up: Promise<void>): Promise<VmHandle> {
+/** A start that fails, or takes too long, leaves nothing behind. */
+async function orClose(handle: QemuHandle, up: Promise<void>, limitMs: number): Promise<VmHandle> {
   try {
-    await up;
+    await within(up, limitMs);
     return handle;
   } catch (error) {
     await handle.close();
-    throw error;
+    if (!(error instanceof LimitExpired)) throw error;
+    const said = { step: 'vmm-start', console: handle.consoleTail() };
+    const message = `QEMU did not come up within ${limitMs} ms. ${handle.vmmLog()}`.trim();
+    throw new SparklerError('VMM_FAILED', message, said, error);
   }
 }

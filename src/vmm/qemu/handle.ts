@@ -1,6 +1,7 @@
 /** One QEMU VM: the driver interface over QMP, the preload and the process. */
-import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { asSparklerError, isErrno, SparklerError } from '../../errors.js';
 import type { SnapshotFiles, VmExit, VmMarks, VmStats } from '../driver.js';
 import type { ProcessHandle } from '../footprint.js';
@@ -11,6 +12,9 @@ import type { MemoryFile, QemuProcess } from './process.js';
 import { Qmp } from './qmp.js';
 
 const PAGE_BYTES = 4096;
+
+/** How long a QEMU whose connection broke may take to be gone, with its reason, ms. */
+const EXIT_GRACE_MS = 1000;
 
 export class QemuHandle implements ProcessHandle {
   readonly pid: number;
@@ -99,8 +103,7 @@ export class QemuHandle implements ProcessHandle {
 
   async stats(): Promise<VmStats> {
     try {
-      const stat = await readFile(`/proc/${this.pid}/stat`, 'latin1');
-      return parseStat(stat);
+      return parseStat(await readFile(`/proc/${this.pid}/stat`, 'latin1'));
     } catch (error) {
       if (!isErrno(error, 'ENOENT') && !isErrno(error, 'ESRCH')) throw error;
       throw new SparklerError('VM_DIED', 'The VMM ended.', {}, error);
@@ -115,14 +118,19 @@ export class QemuHandle implements ProcessHandle {
     // QEMU's descriptor goes on where the last save ended: the next one follows a hole.
     await truncate(this.#stateOutPath, 0);
     const done = this.#migrationEnd();
-    await Promise.all([
-      this.#prepareMigration(),
-      this.#qmp.execute('migrate', { uri: STATE_OUT }),
-      done,
-    ]);
+    const start = this.#stateOutEnd;
+    try {
+      await Promise.all([
+        this.#prepareMigration(),
+        this.#qmp.execute('migrate', { uri: STATE_OUT }),
+        done,
+      ]);
+    } finally {
+      // Also when it failed half-way: what was written moved the descriptor.
+      this.#stateOutEnd = Math.max(start, (await stat(this.#stateOutPath)).size);
+    }
     const written = await readFile(this.#stateOutPath);
-    await writeFile(path, written.subarray(this.#stateOutEnd), { flag: 'wx', mode: 0o600 });
-    this.#stateOutEnd = written.length;
+    await writeFile(path, written.subarray(start), { flag: 'wx', mode: 0o600 });
   }
 
   async #saveMemory(path: string): Promise<void> {
@@ -164,7 +172,9 @@ export class QemuHandle implements ProcessHandle {
     try {
       return await work;
     } catch (error) {
-      const exit = await this.exited;
+      // A refusal is its own explanation: QEMU lives on after it.
+      const exit = await Promise.race([this.exited, sleep(EXIT_GRACE_MS, undefined)]);
+      if (exit === undefined) throw error;
       const said = this.vmmLog().trim();
       throw new SparklerError(
         'VMM_FAILED',
@@ -177,8 +187,8 @@ export class QemuHandle implements ProcessHandle {
 }
 
 /** Fields 10, 12 and 24 of /proc/PID/stat (proc_pid_stat(5)). */
-function parseStat(stat: string): VmStats {
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+function parseStat(text: string): VmStats {
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   const field = (number: number): number => Number(fields[number - 3]);
   return {
     minorFaults: field(10),

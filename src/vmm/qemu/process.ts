@@ -86,6 +86,7 @@ export class QemuProcess {
     const cgroup = options.cgroupRoot ? new VmCgroup(options.cgroupRoot, vmId) : undefined;
     const uid = takeUid(vmId, options);
     const opened: FileHandle[] = [];
+    let child: ChildProcess | undefined;
     const take = async (path: string, flags: string): Promise<FileHandle> => {
       const handle = await open(path, flags, 0o600);
       opened.push(handle);
@@ -98,13 +99,15 @@ export class QemuProcess {
       await take(`${options.nativeDir}/qemu-preload.so`, 'r');
       await take(memory.path, 'r');
       for (const { path, flags } of command.files) await take(path, flags);
-      const child = launch(command, memory.mode, opened, cgroup, uid, options);
+      child = launch(command, memory.mode, opened, cgroup, uid, options);
       await spawned(child, options);
       await Promise.all(opened.filter((file) => file !== memoryFile).map((file) => file.close()));
       const { pid } = child;
       if (pid === undefined) throw launchError(options);
       return new QemuProcess(Object.assign(child, { pid }), memoryFile, cgroup, uid, options);
     } catch (error) {
+      child?.kill('SIGKILL');
+      await cgroup?.kill();
       await Promise.allSettled(opened.map((handle) => handle.close()));
       await cgroup?.remove(options.closeMs);
       if (uid !== undefined) uidsInUse.delete(uid);
