@@ -82,7 +82,9 @@ const ms = (value) => (value >= 1000 ? `${(value / 1000).toFixed(2)} s` : `${val
 
 function print(rows) {
   const head = ['function', 'start', 'ready', 'in the handler', 'total', 'minor faults', 'major'];
-  const table = new Table({ head, style: { head: [], border: [] }, colAligns: ['left', 'left'] });
+  const colAligns = head.map((_, column) => (column < 2 ? 'left' : 'right'));
+  const style = { head: [], border: [], compact: true };
+  const table = new Table({ head, style, colAligns });
   for (const { name, answer } of rows) {
     const { startKind, phases, handlerMs, duration, faults } = answer;
     const times = [phases.ready, handlerMs, duration].map(ms);
@@ -98,10 +100,12 @@ const stop = async () => {
   if (daemon) await stopDaemon(daemon);
   rmSync(dir, { recursive: true, force: true });
 };
-process.once('SIGINT', () => {
-  interrupted = true;
-  void stop().then(() => process.exit(130));
-});
+for (const [signal, code] of Object.entries({ SIGINT: 130, SIGTERM: 143, SIGHUP: 129 })) {
+  process.once(signal, () => {
+    interrupted = true;
+    void stop().then(() => process.exit(code));
+  });
+}
 
 try {
   say('starting the daemon (the first time, it finds out what accelerates guests here)');
