@@ -169,7 +169,8 @@ function snapshots(bench: Bench): void {
     await vm.machine.pause();
     const nowhere = { ...bench.files(), statePath: '/nowhere/at/all/state' };
     await expect(vm.machine.snapshot(nowhere)).rejects.toThrow();
-    const files = await bench.take(vm.machine);
+    await vm.machine.resume();
+    const files = await bench.snapshot(vm);
     expect(await bench.add(await bench.restore(files, vm.session.instances), 1)).toBe(5);
   });
 

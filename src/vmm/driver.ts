@@ -102,7 +102,8 @@ export interface VmHandle {
   pause(): Promise<void>;
   resume(): Promise<void>;
   /**
-   * Writes the paused VM's state to `files`; neither may exist before. The VM stays paused and,
+   * Writes the paused VM's state to `files`; neither may exist before. Once each time it is paused:
+   * a VMM may refuse another one before it ran again. The VM stays paused and,
    * where `continuesAfterSnapshot` says so, may be resumed: it never writes to `files` again.
    * @throws SparklerError STORAGE_FULL, VMM_FAILED; what was written by then is removed.
    */
