@@ -68,6 +68,7 @@ export const ERROR_KINDS = {
   DEPENDENCY_MISSING: { status: 500, fault: 'host', retryable: false },
   DATA_IN_USE: { status: 500, fault: 'host', retryable: false },
   VMM_FAILED: host(500),
+  PAGE_SERVER_FAILED: host(503),
   IMAGE_BUILD_FAILED: host(500),
   SHUTTING_DOWN: host(503),
   // Ours.

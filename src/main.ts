@@ -159,7 +159,7 @@ async function probeKvm(
   const open: number[] = [];
   const driver: VmmDriver = {
     capabilities: kvm.capabilities,
-    restore: (spec, files) => kvm.restore(spec, files),
+    restore: (spec, files, memory) => kvm.restore(spec, files, memory),
     boot: async (plain) => {
       const { spec, ids } = journalVm(registry.journal, kvm, plain);
       open.push(...ids);
@@ -191,6 +191,7 @@ function qemuOptions(config: Config, accelerator: 'kvm' | 'tcg'): QemuOptions {
     closeMs: timeouts.closeMs,
     startMs: timeouts.vmmStartMs,
     restoreMs: timeouts.restoreMs,
+    pageServerMs: timeouts.pageServerMs,
   };
 }
 

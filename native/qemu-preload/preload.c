@@ -6,8 +6,8 @@
  * (capability x-ignore-shared). This library
  *   - answers the opening of that path with a descriptor that the process inherited: the VMM needs
  *     no right to any path, and a snapshot's memory file can be one opened for reading only;
- *   - maps it privately where the daemon says so: a restored clone shares the file's clean pages
- *     with its siblings and keeps what it writes to itself;
+ *   - maps it for a clone in the way that the daemon says (memory.c): the file privately, in layers
+ *     of two files, or as anonymous memory whose pages a page server brings;
  *   - on the daemon's word turns a shared mapping into a private one in place: what the guest wrote
  *     until then is in the file, which thereby is a finished snapshot without a byte copied, and
  *     what the guest writes from then on is not.
@@ -15,12 +15,17 @@
  * Environment, set by the daemon and removed here:
  *   SPARKLER_MEMORY_FD   descriptor of the memory file
  *   SPARKLER_READ_FD     the same file opened for reading only; what is left after 'P'
- *   SPARKLER_MEMORY_MODE `shared` (a booting VM) or `private` (a clone)
+ *   SPARKLER_MEMORY_MODE `shared` (a booting VM); `private`, `layers` or `userfault` (a clone)
+ *   SPARKLER_PAGES_FD, SPARKLER_USERFAULT_FD, SPARKLER_PLAN_FD, SPARKLER_WORKING_SET_FD
+ *                        what these modes need; see memory.h
  *   SPARKLER_CONTROL_FD  a stream socket: the daemon sends one byte, the answer is one byte
  *       'P' make the mapping private; the VM must be paused.   answers 'p', or 'e' when it failed
  *       'A' where is guest memory?                             answers 'a', then address and length,
  *                                                              two 64-bit little-endian integers
+ *       'S' what has been populated?                           answers 's', then struct populated
  */
+#include "memory.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -37,11 +42,14 @@
 
 #define MEMORY_PATH "/sparkler/memory"
 #define CONTROL_STACK_BYTES (64 * 1024)
+#define EXIT_USAGE 125
+/* All else is hidden: QEMU exports its own names, and ours would come first. */
+#define EXPORTED __attribute__((visibility("default")))
 
-static int memory_fd = -1;
+static struct memory_descriptors descriptors = {-1, -1, -1, -1, -1};
 static int read_fd = -1;
 static int control_fd = -1;
-static bool map_privately;
+static enum memory_mode memory_mode = MEMORY_SHARED;
 
 /* The descriptor that QEMU holds for MEMORY_PATH, and where it mapped it: one region, since the
    machine has one memory backend. Written before the guest runs, read by the control thread. */
@@ -51,7 +59,6 @@ static size_t region_length;
 static off_t region_offset;
 
 typedef int (*open_function)(const char *, int, ...);
-typedef void *(*mmap_function)(void *, size_t, int, int, int, off_t);
 static open_function next_open;
 static mmap_function next_mmap;
 
@@ -60,7 +67,7 @@ static bool make_private(void) {
   void *at = next_mmap(region_address, region_length, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, read_fd, region_offset);
   /* The file is a snapshot's from now on: nothing here may write to it any more. */
-  return at == region_address && dup2(read_fd, memory_fd) >= 0 && dup2(read_fd, qemu_fd) >= 0;
+  return at == region_address && dup2(read_fd, descriptors.memory) >= 0 && dup2(read_fd, qemu_fd) >= 0;
 }
 
 static bool send_all(const void *bytes, size_t length) {
@@ -81,6 +88,10 @@ static bool answer(char command) {
     uint64_t address;
     uint64_t length;
   } where = {'a', (uint64_t)(uintptr_t)region_address, region_length};
+  struct __attribute__((packed)) {
+    char tag;
+    struct populated populated;
+  } what = {'s', memory_populated()};
   char verdict;
   switch (command) {
     case 'P':
@@ -88,6 +99,8 @@ static bool answer(char command) {
       return send_all(&verdict, 1);
     case 'A':
       return send_all(&where, sizeof where);
+    case 'S':
+      return send_all(&what, sizeof what);
     default:
       return false;
   }
@@ -122,7 +135,7 @@ static void start_control_thread(void) {
   pthread_attr_setstacksize(&attributes, CONTROL_STACK_BYTES);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   pthread_t thread;
-  if (pthread_create(&thread, &attributes, serve_control, NULL) != 0) _exit(125);
+  if (pthread_create(&thread, &attributes, serve_control, NULL) != 0) _exit(EXIT_USAGE);
   pthread_attr_destroy(&attributes);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
@@ -130,9 +143,13 @@ static void start_control_thread(void) {
 __attribute__((constructor)) static void start(void) {
   next_open = (open_function)dlsym(RTLD_NEXT, "open");
   next_mmap = (mmap_function)dlsym(RTLD_NEXT, "mmap");
-  const char *mode = getenv("SPARKLER_MEMORY_MODE");
-  map_privately = mode != NULL && strcmp(mode, "private") == 0;
-  memory_fd = take_descriptor("SPARKLER_MEMORY_FD");
+  const char *asked = getenv("SPARKLER_MEMORY_MODE");
+  if (asked != NULL && !memory_parse_mode(asked, &memory_mode)) _exit(EXIT_USAGE);
+  descriptors.memory = take_descriptor("SPARKLER_MEMORY_FD");
+  descriptors.pages = take_descriptor("SPARKLER_PAGES_FD");
+  descriptors.userfault = take_descriptor("SPARKLER_USERFAULT_FD");
+  descriptors.plan = take_descriptor("SPARKLER_PLAN_FD");
+  descriptors.working_set = take_descriptor("SPARKLER_WORKING_SET_FD");
   read_fd = take_descriptor("SPARKLER_READ_FD");
   control_fd = take_descriptor("SPARKLER_CONTROL_FD");
   unsetenv("SPARKLER_MEMORY_MODE");
@@ -141,14 +158,14 @@ __attribute__((constructor)) static void start(void) {
 }
 
 static int open_any(const char *path, int flags, mode_t mode) {
-  if (memory_fd >= 0 && strcmp(path, MEMORY_PATH) == 0) {
-    qemu_fd = fcntl(memory_fd, F_DUPFD_CLOEXEC, 0);
+  if (descriptors.memory >= 0 && strcmp(path, MEMORY_PATH) == 0) {
+    qemu_fd = fcntl(descriptors.memory, F_DUPFD_CLOEXEC, 0);
     return qemu_fd;
   }
   return next_open(path, flags, mode);
 }
 
-int open(const char *path, int flags, ...) {
+EXPORTED int open(const char *path, int flags, ...) {
   mode_t mode = 0;
   if ((flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE) {
     va_list rest;
@@ -160,17 +177,17 @@ int open(const char *path, int flags, ...) {
 }
 
 /* The names that fortified and large-file builds call; on x86-64 all are the same function. */
-int open64(const char *path, int flags, ...) __attribute__((alias("open")));
-int __open_2(const char *path, int flags);
+EXPORTED int open64(const char *path, int flags, ...) __attribute__((alias("open")));
+EXPORTED int __open_2(const char *path, int flags);
 int __open_2(const char *path, int flags) { return open_any(path, flags, 0); }
-int __open64_2(const char *path, int flags) __attribute__((alias("__open_2")));
+EXPORTED int __open64_2(const char *path, int flags) __attribute__((alias("__open_2")));
 
-void *mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset) {
+EXPORTED void *mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset) {
   bool is_memory = fd >= 0 && fd == qemu_fd && (flags & MAP_SHARED) != 0;
-  if (is_memory && map_privately) {
-    flags = (flags & ~MAP_SHARED_VALIDATE & ~MAP_SHARED) | MAP_PRIVATE | MAP_NORESERVE;
-  }
-  void *at = next_mmap(address, length, protection, flags, fd, offset);
+  struct wanted wanted = {address, length, protection, flags & MAP_FIXED, offset};
+  void *at = is_memory && memory_mode != MEMORY_SHARED
+                 ? memory_map(memory_mode, &wanted, &descriptors, next_mmap)
+                 : next_mmap(address, length, protection, flags, fd, offset);
   if (is_memory && at != MAP_FAILED) {
     region_address = at;
     region_length = length;
@@ -179,5 +196,5 @@ void *mmap(void *address, size_t length, int protection, int flags, int fd, off_
   return at;
 }
 
-void *mmap64(void *address, size_t length, int protection, int flags, int fd, off_t offset)
+EXPORTED void *mmap64(void *address, size_t length, int protection, int flags, int fd, off_t offset)
     __attribute__((alias("mmap")));

@@ -48,6 +48,10 @@ const timeouts = Type.Object(
     bootMs: wait(60_000, "From a VMM's start until the guest agent says hello, ms."),
     instanceStartMs: wait(60_000, "From there until the function's handler is loaded, ms."),
     restoreMs: wait(10_000, "Until a snapshot's device state is loaded, ms."),
+    pageServerMs: wait(
+      10_000,
+      'Until a page server has what it needs of its VMM, has installed a working set, and answers, ms, each.',
+    ),
     restoreConfirmMs: wait(
       10_000,
       'Until a restored guest confirms that it reseeded its generators and set its clock, ms.',

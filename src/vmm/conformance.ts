@@ -195,6 +195,9 @@ function snapshots(bench: Bench): void {
   });
 }
 
+/** The source that every driver has. */
+const PLAIN = { kind: 'file' } as const;
+
 function failures(bench: Bench): void {
   it('leaves nothing behind when a boot fails', async () => {
     const spec = await bench.spec();
@@ -206,7 +209,13 @@ function failures(bench: Bench): void {
 
   it('leaves nothing behind when a restore fails', async () => {
     const spec = await bench.spec();
-    const restoring = restoreMachine(bench.under.driver, spec, bench.files(), bench.under.limits);
+    const restoring = restoreMachine(
+      bench.under.driver,
+      spec,
+      bench.files(),
+      PLAIN,
+      bench.under.limits,
+    );
     await expect(restoring).rejects.toThrow();
     expect(await bench.under.leftovers()).toEqual([]);
   });
@@ -292,7 +301,7 @@ class Bench {
 
   restorePaused(files: SnapshotFiles): Promise<Machine> {
     return this.#keep(
-      this.spec().then((spec) => restoreMachine(this.under.driver, spec, files, this.under.limits)),
+      this.spec().then((spec) => restoreMachine(this.under.driver, spec, files, PLAIN, this.under.limits)),
     );
   }
 

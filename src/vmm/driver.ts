@@ -4,6 +4,7 @@
  * VMM's folder asks for its name.
  */
 import type { Duplex } from 'node:stream';
+import type { SparklerError } from '../errors.js';
 
 /** How guest instructions run. `none`: nothing executes (the in-memory driver). */
 export type Accelerator = 'kvm' | 'tcg' | 'none';
@@ -22,7 +23,53 @@ export interface VmmCapabilities {
   readonly continuesAfterSnapshot: boolean;
   /** The VMM is a host process with a pid, page faults and resident memory. */
   readonly hasProcess: boolean;
+  /**
+   * The ways in which a restored guest's memory may come to be, see `MemorySource`. Every driver has
+   * `file`; a restore that asks for what is not listed is refused with OPERATION_UNSUPPORTED.
+   */
+  readonly memorySources: readonly MemorySource['kind'][];
 }
+
+/** A part of guest memory that a layered restore maps from a file of its own, or populates. */
+export interface MappedRegion {
+  /** First guest page (of 4 KiB) and how many. */
+  readonly page: number;
+  readonly pages: number;
+  /** `base`: no mapping of its own, the region is only populated. */
+  readonly from: 'memory' | 'workingSet' | 'base';
+  /** First page within that file; 0 for `base`. */
+  readonly filePage: number;
+  /**
+   * Entered in the VMM's page tables by the VMM itself, in the order of the regions, while the guest
+   * already runs: `read` keeps pages shared with other clones, `write` makes them private ahead of
+   * the guest's own write.
+   */
+  readonly populate: 'no' | 'read' | 'write';
+}
+
+/** Where a restored guest's memory comes from. Whatever it is, the guest sees the snapshot's bytes. */
+export type MemorySource =
+  /** The memory file, mapped privately: pages come when the guest touches them. */
+  | { readonly kind: 'file' }
+  /** Private mappings of the memory file and of a working-set file, one over the other. */
+  | {
+      readonly kind: 'layers';
+      /** Under the regions: the memory file, or anonymous memory where the snapshot has zeros. */
+      readonly base: 'memory' | 'anonymous';
+      readonly regions: readonly MappedRegion[];
+      /** The file that `from: workingSet` means. */
+      readonly workingSetPath?: string;
+    }
+  /** Anonymous memory that a page server fills: docs/protocol/page-server.md. */
+  | {
+      readonly kind: 'userfault';
+      /** Checksums of the memory file: what the page server reads is verified. */
+      readonly sumsPath: string;
+      /** Installed in full before the guest runs. `direct`: read past the page cache. */
+      readonly workingSet?: { readonly path: string; readonly direct: boolean };
+      /** A new file for the numbers of the pages that fault, in the order of their first fault. */
+      readonly tracePath?: string;
+    };
 
 /** A read-only block device of the guest. */
 export interface Drive {
@@ -68,6 +115,8 @@ export interface VmExit {
   readonly expected: boolean;
   /** In words: `exit code 1`, `signal SIGKILL`. */
   readonly reason: string;
+  /** Why the driver ended it, when it did so without being asked: its page server failed. */
+  readonly cause?: SparklerError;
 }
 
 /** What the VMM process has cost so far. Zeros where the driver has no process. */
@@ -78,6 +127,19 @@ export interface VmStats {
   readonly residentBytes: number;
 }
 
+/** What came of a restore's memory source so far. Zeros for what it does not use. */
+export interface PagingStats {
+  /** Page faults that the page server answered. */
+  readonly served: number;
+  /** Pages of the working set that were installed before the guest ran. */
+  readonly prefetched: number;
+  /** Pages that the VMM populated by itself, and how long that took, milliseconds. */
+  readonly populated: number;
+  readonly populateMs: number;
+  /** Bytes that were read from a disk for the VM, its page server's included. */
+  readonly readBytes: number;
+}
+
 /** When each step was done: milliseconds of `performance.now()`. */
 export interface VmMarks {
   readonly requested: number;
@@ -85,6 +147,8 @@ export interface VmMarks {
   readonly vmmUp: number;
   /** Restores only: the device state is loaded. */
   readonly stateLoaded?: number;
+  /** Restores with a page server and a working set: all of it is installed. */
+  readonly prefetched?: number;
 }
 
 /** What a driver implements for one VM. Callers get it wrapped: see `Machine` in machine.ts. */
@@ -109,6 +173,14 @@ export interface VmHandle {
    */
   snapshot(files: SnapshotFiles): Promise<void>;
   stats(): Promise<VmStats>;
+  paging(): Promise<PagingStats>;
+  /** Closes the trace of a restore that asked for one: it is complete in its file. Answers its pages. */
+  endTrace(): Promise<number>;
+  /**
+   * A bitmap of the guest pages that are private to this VM, which are those that it wrote (bit n of
+   * byte n / 8, least significant first). Empty where the driver has no such thing.
+   */
+  privatePages(): Promise<Uint8Array>;
   /** Ends the VMM and frees all that the driver made. Harmless when called again. Never rejects. */
   close(): Promise<void>;
 }
@@ -117,6 +189,10 @@ export interface VmmDriver {
   readonly capabilities: VmmCapabilities;
   /** Starts a VMM whose guest boots at once: `running`. On failure nothing is left behind. */
   boot(spec: MachineSpec): Promise<VmHandle>;
-  /** Starts a VMM with the snapshot's state loaded: `paused`. On failure nothing is left behind. */
-  restore(spec: MachineSpec, files: SnapshotFiles): Promise<VmHandle>;
+  /**
+   * Starts a VMM with the snapshot's state loaded and its memory as `memory` says: `paused`. On
+   * failure nothing is left behind.
+   * @throws SparklerError OPERATION_UNSUPPORTED for a source that `memorySources` does not list.
+   */
+  restore(spec: MachineSpec, files: SnapshotFiles, memory: MemorySource): Promise<VmHandle>;
 }

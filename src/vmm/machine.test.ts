@@ -179,7 +179,7 @@ describe('a machine', () => {
     const starting =
       step === 'boot'
         ? bootMachine(driver, specFor(), SHORT)
-        : restoreMachine(driver, specFor(), files('none'), SHORT);
+        : restoreMachine(driver, specFor(), files('none'), { kind: 'file' }, SHORT);
     await expect(starting).rejects.toMatchObject({ code: 'VMM_FAILED', details: { step } });
   });
 

@@ -7,6 +7,8 @@ import type { Duplex } from 'node:stream';
 import { SparklerError } from '../errors.js';
 import type {
   MachineSpec,
+  MemorySource,
+  PagingStats,
   SnapshotFiles,
   VmExit,
   VmHandle,
@@ -93,6 +95,21 @@ export class Machine {
     nextState('stats', this.#state, this.spec.vmId);
     return this.#handle.stats();
   }
+  /** As `stats`. */
+  async paging(): Promise<PagingStats> {
+    nextState('stats', this.#state, this.spec.vmId);
+    return this.#handle.paging();
+  }
+  /** As `stats`; see VmHandle. @throws SparklerError PAGE_SERVER_FAILED */
+  async endTrace(): Promise<number> {
+    nextState('stats', this.#state, this.spec.vmId);
+    return this.#handle.endTrace();
+  }
+  /** As `stats`; see VmHandle. */
+  async privatePages(): Promise<Uint8Array> {
+    nextState('stats', this.#state, this.spec.vmId);
+    return this.#handle.privatePages();
+  }
 
   /**
    * Ends the VM now, also in the middle of another operation, which then rejects. Harmless when
@@ -121,9 +138,10 @@ export class Machine {
     if (this.#state === 'closed') return;
     this.#state = 'failed';
     this.#abort?.(
-      new SparklerError('VM_DIED', `VM ${this.spec.vmId} ended by itself: ${exit.reason}.`, {
-        console: this.consoleTail(),
-      }),
+      exit.cause ??
+        new SparklerError('VM_DIED', `VM ${this.spec.vmId} ended by itself: ${exit.reason}.`, {
+          console: this.consoleTail(),
+        }),
     );
   }
 
@@ -199,10 +217,17 @@ export async function restoreMachine(
   driver: VmmDriver,
   spec: ObservedSpec,
   files: SnapshotFiles,
+  memory: MemorySource,
   limits: MachineLimits,
 ): Promise<Machine> {
   const limitMs = limits.vmmStartMs + limits.restoreMs;
-  const handle = await start('restore', driver.restore(spec, files), limitMs, spec);
+  const { memorySources } = driver.capabilities;
+  if (!memorySources.includes(memory.kind)) {
+    const can = memorySources.join(', ');
+    const message = `This VMM cannot restore memory by ${memory.kind}; it can by: ${can}.`;
+    throw new SparklerError('OPERATION_UNSUPPORTED', message, { step: 'restore' });
+  }
+  const handle = await start('restore', driver.restore(spec, files, memory), limitMs, spec);
   return new Machine(spec, handle, 'paused', limits);
 }
 

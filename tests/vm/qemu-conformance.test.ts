@@ -42,6 +42,7 @@ describeDriver('qemu', async () => {
     closeMs: config.timeouts.closeMs,
     startMs: config.timeouts.vmmStartMs,
     restoreMs: config.timeouts.restoreMs,
+    pageServerMs: config.timeouts.restoreMs,
   });
   return {
     driver,

@@ -6,6 +6,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { SparklerError } from '../../errors.js';
 import type {
   MachineSpec,
+  MemorySource,
   SnapshotFiles,
   VmHandle,
   VmmCapabilities,
@@ -31,12 +32,15 @@ const CAPABILITIES: VmmCapabilities = {
   accelerator: 'none',
   continuesAfterSnapshot: true,
   hasProcess: false,
+  memorySources: ['file', 'layers', 'userfault'],
 };
 
 export class FakeDriver implements VmmDriver {
   readonly capabilities: VmmCapabilities;
   /** VMs that were started and not closed. */
   readonly live = new Set<FakeHandle>();
+  /** What each restore was asked to take memory from, oldest first. */
+  readonly restores: MemorySource[] = [];
   readonly #options: FakeOptions;
   #starts = 0;
 
@@ -56,7 +60,12 @@ export class FakeDriver implements VmmDriver {
     return this.#add(new FakeHandle(spec, this.#options.guest, faults));
   }
 
-  async restore(spec: MachineSpec, files: SnapshotFiles): Promise<VmHandle> {
+  async restore(
+    spec: MachineSpec,
+    files: SnapshotFiles,
+    memory: MemorySource,
+  ): Promise<VmHandle> {
+    this.restores.push(memory);
     const faults = await this.#begin(spec);
     const saved: unknown = JSON.parse(await readFile(files.statePath, 'utf8'));
     await stat(files.memoryPath);

@@ -2,7 +2,7 @@ import { open, rm, writeFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SparklerError } from '../../errors.js';
-import type { MachineSpec, SnapshotFiles, VmExit, VmHandle, VmMarks, VmStats } from '../driver.js';
+import type { MachineSpec, SnapshotFiles, VmExit, VmHandle, VmMarks, PagingStats, VmStats } from '../driver.js';
 import { gatedChannel, type GatedChannel } from './channel.js';
 import { faultError, type FakeFaults } from './faults.js';
 import type { FakeGuest, FakeGuestFactory } from './guest.js';
@@ -72,6 +72,15 @@ export class FakeHandle implements VmHandle {
   }
   stats(): Promise<VmStats> {
     return Promise.resolve({ minorFaults: 0, majorFaults: 0, residentBytes: 0 });
+  }
+  paging(): Promise<PagingStats> {
+    return Promise.resolve({ served: 0, prefetched: 0, populated: 0, populateMs: 0, readBytes: 0 });
+  }
+  endTrace(): Promise<number> {
+    return Promise.resolve(0);
+  }
+  privatePages(): Promise<Uint8Array> {
+    return Promise.resolve(new Uint8Array());
   }
   async close(): Promise<void> {
     if (this.#exit === undefined) return;

@@ -27,8 +27,13 @@ export const FD = {
   preload: 9,
   /** Guest memory once more, for reading only. */
   memoryRead: 10,
+  /** What a restore's memory source needs, else /dev/null: see native/qemu-preload/memory.h. */
+  pages: 11,
+  userfault: 12,
+  plan: 13,
+  workingSet: 14,
   /** /dev/kvm when accelerated, the drives, then kernel and initrd (booting) or the device state to load (restoring). */
-  firstFile: 11,
+  firstFile: 15,
 } as const;
 
 /** QEMU opens the device state through sets of descriptors, by these numbers. */

@@ -37,6 +37,7 @@ function stub(script: string, version = '10.0.2'): QemuOptions {
     closeMs: 2000,
     startMs: 300,
     restoreMs: 100,
+    pageServerMs: 100,
   };
 }
 

@@ -1,15 +1,24 @@
 /** The QEMU driver: stock QEMU 10.0 or later, with native/qemu-preload. */
 import { execFile } from 'node:child_process';
-import { open } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { SparklerError } from '../../errors.js';
-import type { Accelerator, SnapshotFiles, VmHandle, VmmCapabilities } from '../driver.js';
+import type {
+  Accelerator,
+  MachineSpec,
+  MemorySource,
+  SnapshotFiles,
+  VmHandle,
+  VmmCapabilities,
+} from '../driver.js';
 import type { FootprintDriver, ObservedSpec, VmFootprint } from '../footprint.js';
 import { LimitExpired, within } from '../within.js';
 import { MACHINE, qemuCommand, type CommandOptions } from './command.js';
 import { QemuHandle } from './handle.js';
-import { QemuProcess, type MemoryFile, type ProcessOptions } from './process.js';
+import { encodePlan } from './plan.js';
+import { QemuProcess, type GuestMemory, type ProcessOptions } from './process.js';
 
 export interface QemuOptions extends ProcessOptions {
   readonly accelerator: Exclude<Accelerator, 'none'>;
@@ -66,6 +75,7 @@ class QemuDriver implements FootprintDriver {
       accelerator: options.accelerator,
       continuesAfterSnapshot: true,
       hasProcess: true,
+      memorySources: memorySources(),
     };
   }
 
@@ -86,8 +96,12 @@ class QemuDriver implements FootprintDriver {
     return orClose(handle, handle.waitUp(), this.#options.startMs);
   }
 
-  async restore(spec: ObservedSpec, files: SnapshotFiles): Promise<VmHandle> {
-    const memory = { path: files.memoryPath, mode: 'private' } as const;
+  async restore(
+    spec: ObservedSpec,
+    files: SnapshotFiles,
+    source: MemorySource,
+  ): Promise<VmHandle> {
+    const memory = await guestMemory(spec, files, source);
     const handle = await this.#start(spec, memory, files.statePath);
     const { startMs, restoreMs } = this.#options;
     return orClose(handle, handle.loadState(), startMs + restoreMs);
@@ -95,7 +109,7 @@ class QemuDriver implements FootprintDriver {
 
   async #start(
     spec: ObservedSpec,
-    memory: MemoryFile,
+    memory: GuestMemory,
     statePath: string | undefined,
   ): Promise<QemuHandle> {
     const requested = performance.now();
@@ -104,6 +118,34 @@ class QemuDriver implements FootprintDriver {
     const vmm = await QemuProcess.start(spec.vmId, command, memory, stateOut, this.#options);
     spec.onProcess?.(vmm.pid);
     return new QemuHandle(vmm, memory, stateOut, this.#options.nativeDir, requested);
+  }
+}
+
+/** `userfault` needs the device: a descriptor of it serves faults in the kernel too. */
+function memorySources(): MemorySource['kind'][] {
+  return ['file', 'layers', ...(existsSync('/dev/userfaultfd') ? (['userfault'] as const) : [])];
+}
+
+/** Guest memory from `source`; a plan is written into the VM's own folder. */
+async function guestMemory(
+  spec: MachineSpec,
+  { memoryPath: path }: SnapshotFiles,
+  source: MemorySource,
+): Promise<GuestMemory> {
+  switch (source.kind) {
+    case 'file':
+      return { path, mode: 'private' };
+    case 'userfault': {
+      const { sumsPath, workingSet, tracePath } = source;
+      const parts = { ...(workingSet && { workingSet }), ...(tracePath && { tracePath }) };
+      return { path, mode: 'userfault', pages: { sumsPath, ...parts } };
+    }
+    case 'layers': {
+      const planPath = join(spec.dir, 'plan');
+      await writeFile(planPath, encodePlan(source, spec.memMiB * MIB), { mode: 0o600 });
+      const { workingSetPath } = source;
+      return { path, mode: 'layers', planPath, ...(workingSetPath && { workingSetPath }) };
+    }
   }
 }
 

@@ -3,12 +3,14 @@ import { readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { asSparklerError, isErrno, SparklerError } from '../../errors.js';
-import type { SnapshotFiles, VmExit, VmMarks, VmStats } from '../driver.js';
+import type { PagingStats, SnapshotFiles, VmExit, VmMarks, VmStats } from '../driver.js';
 import type { ProcessHandle } from '../footprint.js';
 import { STATE_IN, STATE_OUT } from './command.js';
+import type { PageServerStats } from '../page-server.js';
 import { savePrivateMemory, saveSharedMemory } from './memory.js';
+import { privatePages } from './pagemap.js';
 import { Preload } from './preload.js';
-import type { MemoryFile, QemuProcess } from './process.js';
+import type { GuestMemory, QemuProcess } from './process.js';
 import { Qmp } from './qmp.js';
 
 const PAGE_BYTES = 4096;
@@ -26,13 +28,15 @@ export class QemuHandle implements ProcessHandle {
   readonly #nativeDir: string;
   readonly #memoryPath: string;
   readonly #stateOutPath: string;
-  #memoryMode: MemoryFile['mode'];
+  readonly #prefetches: boolean;
+  #memoryMode: GuestMemory['mode'];
+  #prefetchedPages = 0;
   #stateOutEnd = 0;
   #marks: VmMarks;
 
   constructor(
     vmm: QemuProcess,
-    memory: MemoryFile,
+    memory: GuestMemory,
     stateOutPath: string,
     nativeDir: string,
     requested: number,
@@ -46,6 +50,7 @@ export class QemuHandle implements ProcessHandle {
     this.#nativeDir = nativeDir;
     this.#memoryPath = memory.path;
     this.#memoryMode = memory.mode;
+    this.#prefetches = memory.pages?.workingSet !== undefined;
     this.#stateOutPath = stateOutPath;
     this.#marks = { requested, vmmUp: requested };
   }
@@ -80,6 +85,14 @@ export class QemuHandle implements ProcessHandle {
     await this.waitUp();
     await this.#explained(loaded);
     this.#marks = { ...this.#marks, stateLoaded: performance.now() };
+    await this.#prefetch();
+  }
+
+  /** The working set is installed before the guest runs. */
+  async #prefetch(): Promise<void> {
+    if (!this.#prefetches || this.#process.pageServer === undefined) return;
+    this.#prefetchedPages = await this.#process.pageServer.prefetched();
+    this.#marks = { ...this.#marks, prefetched: performance.now() };
   }
 
   async pause(): Promise<void> {
@@ -110,8 +123,37 @@ export class QemuHandle implements ProcessHandle {
     }
   }
 
+  async paging(): Promise<PagingStats> {
+    const [populated, served, own] = await Promise.all([
+      this.#preload.populated(),
+      this.#served(),
+      readBytes(this.pid),
+    ]);
+    return {
+      served: served?.faults ?? 0,
+      prefetched: this.#prefetchedPages,
+      populated: populated.pages,
+      populateMs: populated.ms,
+      readBytes: own + (served?.readBytes ?? 0),
+    };
+  }
+
+  async endTrace(): Promise<number> {
+    return (await this.#process.pageServer?.flush()) ?? 0;
+  }
+
+  async privatePages(): Promise<Uint8Array> {
+    const { address, length } = await this.#preload.region();
+    return privatePages(this.pid, address, length);
+  }
+
   close(): Promise<void> {
     return this.#process.close();
+  }
+
+  /** What the page server has done; nothing when it is gone, which `exited` is about to say. */
+  async #served(): Promise<PageServerStats | undefined> {
+    return this.#process.pageServer?.stats().catch(() => undefined);
   }
 
   async #saveState(path: string): Promise<void> {
@@ -134,7 +176,7 @@ export class QemuHandle implements ProcessHandle {
   }
 
   async #saveMemory(path: string): Promise<void> {
-    if (this.#memoryMode === 'private') {
+    if (this.#memoryMode !== 'shared') {
       return savePrivateMemory(path, this.#process, this.#preload, this.#nativeDir);
     }
     this.#memoryMode = await saveSharedMemory(this.#memoryPath, path, this.#preload);
@@ -175,6 +217,7 @@ export class QemuHandle implements ProcessHandle {
       // A refusal is its own explanation: QEMU lives on after it.
       const exit = await Promise.race([this.exited, sleep(EXIT_GRACE_MS, undefined)]);
       if (exit === undefined) throw error;
+      if (exit.cause) throw exit.cause;
       const said = this.vmmLog().trim();
       throw new SparklerError(
         'VMM_FAILED',
@@ -195,4 +238,10 @@ function parseStat(text: string): VmStats {
     majorFaults: field(12),
     residentBytes: field(24) * PAGE_BYTES,
   };
+}
+
+/** What the process caused to be read from a disk, bytes: proc_pid_io(5). */
+async function readBytes(pid: number): Promise<number> {
+  const text = await readFile(`/proc/${pid}/io`, 'latin1');
+  return Number(/^read_bytes: (\d+)$/m.exec(text)?.[1] ?? 0);
 }

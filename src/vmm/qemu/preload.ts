@@ -8,6 +8,8 @@ export interface MemoryRegion {
   readonly length: number;
 }
 
+const NS_PER_MS = 1e6;
+
 export class Preload {
   readonly #stream: Duplex;
 
@@ -28,7 +30,14 @@ export class Preload {
     return { address: answer.readBigUInt64LE(1), length: Number(answer.readBigUInt64LE(9)) };
   }
 
-  #ask(command: 'P' | 'A', answerBytes: number): Promise<Buffer> {
+  /** What the populating thread of a layered restore has done so far. */
+  async populated(): Promise<{ readonly pages: number; readonly ms: number }> {
+    const answer = await this.#ask('S', 25);
+    const number = (at: number): number => Number(answer.readBigUInt64LE(at));
+    return { pages: number(1), ms: number(9) / NS_PER_MS };
+  }
+
+  #ask(command: 'P' | 'A' | 'S', answerBytes: number): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       const stream = this.#stream;
       let got = Buffer.alloc(0);

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SparklerError } from '../../errors.js';
 import { VmCgroup } from '../cgroup.js';
 import type { VmExit } from '../driver.js';
+import { PageServer, type PageServerOptions } from '../page-server.js';
 import { Tail } from '../tail.js';
 import { FD, type QemuCommand } from './command.js';
 
@@ -23,13 +24,20 @@ export interface ProcessOptions {
   readonly consoleBytes: number;
   /** How long ending a process and removing its cgroup may take, milliseconds. */
   readonly closeMs: number;
+  /** How long a page server may wait for its VMM, prefetch, and answer, milliseconds, each. */
+  readonly pageServerMs: number;
 }
 
-/** Guest memory as QEMU is to map it. */
-export interface MemoryFile {
+/** Guest memory as QEMU is to map it; see native/qemu-preload. */
+export interface GuestMemory {
   readonly path: string;
-  /** `private`: the file is only read; see native/qemu-preload/preload.c. */
-  readonly mode: 'shared' | 'private';
+  /** `shared`: the file is the memory and is written; in all others it is only read. */
+  readonly mode: 'shared' | 'private' | 'layers' | 'userfault';
+  /** `layers`: the plan, and the working-set file if the plan names it. */
+  readonly planPath?: string;
+  readonly workingSetPath?: string;
+  /** `userfault`: what the page server is to do. */
+  readonly pages?: Pick<PageServerOptions, 'sumsPath' | 'workingSet' | 'tracePath'>;
 }
 
 /** How long the console's last bytes may take to arrive once the process has ended, ms. */
@@ -49,6 +57,10 @@ export class QemuProcess {
   readonly #cgroup: VmCgroup | undefined;
   readonly #closeMs: number;
   readonly #uid: number | undefined;
+  /** Brings the pages of a `userfault` restore. */
+  readonly pageServer: PageServer | undefined;
+  /** Why the process was ended without being closed. */
+  #cause: SparklerError | undefined;
   #closing: Promise<void> | undefined;
 
   private constructor(
@@ -56,9 +68,11 @@ export class QemuProcess {
     memory: FileHandle,
     cgroup: VmCgroup | undefined,
     uid: number | undefined,
+    pageServer: PageServer | undefined,
     options: ProcessOptions,
   ) {
     this.#uid = uid;
+    this.pageServer = pageServer;
     this.pid = child.pid;
     this.memory = memory;
     this.#child = child;
@@ -73,13 +87,18 @@ export class QemuProcess {
     collect(console, this.console);
     collect(child.stderr as Readable, this.stderr);
     this.exited = this.#watch(console);
+    // A guest whose pages nobody brings would wait for ever.
+    void pageServer?.failed.then((error) => {
+      this.#cause = error;
+      child.kill('SIGKILL');
+    });
   }
 
   /** @throws SparklerError VMM_FAILED, DEPENDENCY_MISSING; nothing is left behind then. */
   static async start(
     vmId: string,
     command: QemuCommand,
-    memory: MemoryFile,
+    memory: GuestMemory,
     stateOutPath: string,
     options: ProcessOptions,
   ): Promise<QemuProcess> {
@@ -87,6 +106,7 @@ export class QemuProcess {
     const uid = takeUid(vmId, options);
     const opened: FileHandle[] = [];
     let child: ChildProcess | undefined;
+    let pageServer: PageServer | undefined;
     const take = async (path: string, flags: string): Promise<FileHandle> => {
       const handle = await open(path, flags, 0o600);
       opened.push(handle);
@@ -98,15 +118,22 @@ export class QemuProcess {
       await take(stateOutPath, 'w');
       await take(`${options.nativeDir}/qemu-preload.so`, 'r');
       await take(memory.path, 'r');
+      pageServer = await startPageServer(memory, cgroup, uid, options);
+      await take(memory.mode === 'userfault' ? '/dev/userfaultfd' : '/dev/null', 'r');
+      await take(memory.planPath ?? '/dev/null', 'r');
+      await take(memory.workingSetPath ?? '/dev/null', 'r');
       for (const { path, flags } of command.files) await take(path, flags);
-      child = launch(command, memory.mode, opened, cgroup, uid, options);
+      const inherited = opened.map((handle) => handle.fd);
+      child = launch(command, memory.mode, inherited, pageServer, cgroup, uid, options);
       await spawned(child, options);
+      pageServer?.vmmSocket.destroy();
       await Promise.all(opened.filter((file) => file !== memoryFile).map((file) => file.close()));
       const { pid } = child;
       if (pid === undefined) throw launchError(options);
-      return new QemuProcess(Object.assign(child, { pid }), memoryFile, cgroup, uid, options);
+      return new QemuProcess(Object.assign(child, { pid }), memoryFile, cgroup, uid, pageServer, options);
     } catch (error) {
       child?.kill('SIGKILL');
+      await pageServer?.close();
       await cgroup?.kill();
       await Promise.allSettled(opened.map((handle) => handle.close()));
       await cgroup?.remove(options.closeMs);
@@ -123,6 +150,7 @@ export class QemuProcess {
 
   async #close(): Promise<void> {
     this.#child.kill('SIGKILL');
+    await this.pageServer?.close();
     await this.#cgroup?.kill();
     await this.exited;
     for (const end of [this.qmp, this.channel, this.control]) end.destroy();
@@ -139,14 +167,16 @@ export class QemuProcess {
       );
     });
     await Promise.race([drained, sleep(CONSOLE_DRAIN_MS)]);
-    return { expected: this.#closing !== undefined, reason };
+    const cause = this.#cause && { cause: this.#cause };
+    return { expected: this.#closing !== undefined, reason, ...cause };
   }
 }
 
 function launch(
   command: QemuCommand,
-  mode: MemoryFile['mode'],
-  opened: readonly FileHandle[],
+  mode: GuestMemory['mode'],
+  opened: readonly number[],
+  pageServer: PageServer | undefined,
   cgroup: VmCgroup | undefined,
   uid: number | undefined,
   options: ProcessOptions,
@@ -158,7 +188,9 @@ function launch(
     stdio: [
       ...(['ignore', 'ignore', 'pipe'] as const),
       ...(['pipe', 'pipe', 'pipe', 'pipe'] as const),
-      ...opened.map((handle) => handle.fd),
+      ...opened.slice(0, FD.pages - FD.memory),
+      pageServer?.vmmSocket ?? 'ignore',
+      ...opened.slice(FD.pages - FD.memory),
     ],
     env: {
       PATH: process.env['PATH'] ?? '/usr/bin:/bin',
@@ -167,7 +199,28 @@ function launch(
       SPARKLER_READ_FD: String(FD.memoryRead),
       SPARKLER_MEMORY_MODE: mode,
       SPARKLER_CONTROL_FD: String(FD.control),
+      SPARKLER_PAGES_FD: String(FD.pages),
+      SPARKLER_USERFAULT_FD: String(FD.userfault),
+      SPARKLER_PLAN_FD: String(FD.plan),
+      SPARKLER_WORKING_SET_FD: String(FD.workingSet),
     },
+  });
+}
+
+async function startPageServer(
+  memory: GuestMemory,
+  cgroup: VmCgroup | undefined,
+  uid: number | undefined,
+  options: ProcessOptions,
+): Promise<PageServer | undefined> {
+  if (memory.pages === undefined) return undefined;
+  return PageServer.start({
+    ...memory.pages,
+    nativeDir: options.nativeDir,
+    cgroupPath: cgroup?.path,
+    uid,
+    memoryPath: memory.path,
+    limitMs: options.pageServerMs,
   });
 }
 
