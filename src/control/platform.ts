@@ -25,6 +25,7 @@ import type {
   VmInput,
   VmView,
 } from './types.js';
+import type { Vm } from './vm.js';
 import { Vms } from './vms.js';
 
 export interface PlatformDeps {
@@ -126,15 +127,11 @@ class LocalPlatform implements Platform {
     this.#logs.forget(name);
   }
 
-  listVms(): VmView[] {
-    return this.#vms.all().map((vm) => vm.view(this.#accelerator));
+  listVms(): Promise<VmView[]> {
+    return Promise.all(this.#vms.all().map((vm) => this.#view(vm)));
   }
   async getVm(vmId: string): Promise<VmView> {
-    const vm = this.#vms.get(vmId);
-    const { hasProcess } = this.#deps.driver.capabilities;
-    if (!hasProcess || !vm.isStarted) return vm.view(this.#accelerator);
-    const { residentBytes } = await vm.stats();
-    return vm.view(this.#accelerator, residentBytes);
+    return this.#view(this.#vms.get(vmId));
   }
   async createVm(input: VmInput): Promise<VmView> {
     this.#mustBeOpen();
@@ -204,6 +201,12 @@ class LocalPlatform implements Platform {
 
   get #accelerator(): VmView['accelerator'] {
     return this.#deps.driver.capabilities.accelerator;
+  }
+
+  async #view(vm: Vm): Promise<VmView> {
+    const { hasProcess } = this.#deps.driver.capabilities;
+    const residentBytes = hasProcess ? await vm.residentBytes() : undefined;
+    return vm.view(this.#accelerator, residentBytes);
   }
 
   #mustBeOpen(): void {

@@ -248,7 +248,7 @@ describe('a snapshot that is not whole or does not fit', () => {
       code: 'SNAPSHOT_UNUSABLE',
       message: expect.stringContaining(reason) as string,
     });
-    expect(bed.platform.listVms()).toHaveLength(1);
+    expect(await bed.platform.listVms()).toHaveLength(1);
     bed = await bed.restart('killed');
     expect(bed.scan.dropped).toMatchObject([{ ssId: 'ss-1' }]);
     expect(bed.platform.listSnapshots()).toEqual([]);

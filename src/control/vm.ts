@@ -130,6 +130,17 @@ export class Vm {
     return machine.stats().catch(() => NO_STATS);
   }
 
+  /** Resident memory of the VMM, bytes; undefined when it has none, or none any more. */
+  async residentBytes(): Promise<number | undefined> {
+    const { machine } = this;
+    if (machine?.state !== 'running' && machine?.state !== 'paused') return undefined;
+    return machine.stats().then(
+      (stats) => stats.residentBytes,
+      // It ended while it was asked.
+      () => undefined,
+    );
+  }
+
   spec(parts: VmParts): MachineSpec {
     const drives: Drive[] = [
       { id: 'root', path: parts.image.rootPath },

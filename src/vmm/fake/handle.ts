@@ -71,6 +71,9 @@ export class FakeHandle implements VmHandle {
     return this.#step('snapshot', () => this.#write(files));
   }
   stats(): Promise<VmStats> {
+    if (this.#faults.fail?.includes('stats')) {
+      return Promise.reject(faultError('stats', this.spec.vmId));
+    }
     return Promise.resolve({ minorFaults: 0, majorFaults: 0, residentBytes: 0 });
   }
   async close(): Promise<void> {
