@@ -6,6 +6,7 @@ import type { Registry } from '../registry/index.js';
 import type { SnapshotStore } from '../snapshot/index.js';
 import { Metrics, type Logger } from '../telemetry/index.js';
 import { within, type VmmDriver } from '../vmm/index.js';
+import { DiskLedger, type FreeBytes } from './disk.js';
 import { Functions } from './functions.js';
 import { Invocations } from './invocations.js';
 import { FunctionLogs } from './logs.js';
@@ -39,6 +40,8 @@ export interface PlatformDeps {
   readonly acceleratorReason: string;
   /** What `reclaim` ended before this platform was made. */
   readonly reclaimed: Readonly<Record<string, number>>;
+  /** Instead of asking the file systems how much is free. */
+  readonly freeBytes?: FreeBytes;
 }
 
 /** Output of all functions together that is kept, as a multiple of what is kept of one. */
@@ -73,11 +76,13 @@ class LocalPlatform implements Platform {
       snapshots: () => this.#snapshotTotals(),
     });
     this.#metrics.reclaimed(deps.reclaimed);
+    const ledger = new DiskLedger(deps.config.limits.minFreeDiskMiB, deps.freeBytes);
     this.#functions = new Functions({
       ...deps,
+      ledger,
       codeInUse: (name, codeId) => this.#codeInUse(name, codeId),
     });
-    const shared = { ...deps, functions: this.#functions, metrics: this.#metrics };
+    const shared = { ...deps, ledger, functions: this.#functions, metrics: this.#metrics };
     this.#snapshots = new Snapshots({ ...shared, vms: () => this.#vms });
     this.#vms = new Vms({
       ...shared,

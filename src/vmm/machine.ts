@@ -14,6 +14,7 @@ import type {
   VmmDriver,
   VmState,
   VmStats,
+  VmWrites,
 } from './driver.js';
 import { pidOf, type ObservedSpec } from './footprint.js';
 import { nextState, type MachineOperation } from './transitions.js';
@@ -92,6 +93,12 @@ export class Machine {
   async stats(): Promise<VmStats> {
     nextState('stats', this.#state, this.spec.vmId);
     return this.#handle.stats();
+  }
+
+  /** What of guest memory may still be written; does not wait for other operations. */
+  async writes(): Promise<VmWrites> {
+    nextState('stats', this.#state, this.spec.vmId);
+    return this.#handle.writes();
   }
 
   /**

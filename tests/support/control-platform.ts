@@ -41,6 +41,8 @@ export interface TestOptions {
   readonly capabilities?: Partial<VmmCapabilities>;
   readonly image?: Partial<ImageInfo>;
   readonly kernel?: Partial<KernelInfo>;
+  /** Free bytes of the file system of a folder, instead of the real ones. */
+  readonly freeBytes?: (folder: string) => Promise<number>;
 }
 
 export interface TestPlatform {
@@ -135,6 +137,7 @@ export async function testPlatform(options: TestOptions = {}): Promise<TestPlatf
     ...{ config, registry, driver, images, store, logger, reclaimed },
     version: 'test',
     acceleratorReason: 'a test',
+    ...(options.freeBytes && { freeBytes: options.freeBytes }),
   });
   if (options.dataDir === undefined) await deploy(platform, 'hello');
   const close = async (): Promise<void> => {

@@ -3,7 +3,7 @@ import { readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { asSparklerError, isErrno, SparklerError } from '../../errors.js';
-import type { SnapshotFiles, VmExit, VmMarks, VmStats } from '../driver.js';
+import type { SnapshotFiles, VmExit, VmMarks, VmStats, VmWrites } from '../driver.js';
 import type { ProcessHandle } from '../footprint.js';
 import { STATE_IN, STATE_OUT } from './command.js';
 import { savePrivateMemory, saveSharedMemory } from './memory.js';
@@ -12,6 +12,9 @@ import type { MemoryFile, QemuProcess } from './process.js';
 import { Qmp } from './qmp.js';
 
 const PAGE_BYTES = 4096;
+
+/** A block as stat(2) counts them, whatever the file system's own block is. */
+const STAT_BLOCK_BYTES = 512;
 
 /** How long a QEMU whose connection broke may take to be gone, with its reason, ms. */
 const EXIT_GRACE_MS = 1000;
@@ -108,6 +111,16 @@ export class QemuHandle implements ProcessHandle {
       if (!isErrno(error, 'ENOENT') && !isErrno(error, 'ESRCH')) throw error;
       throw new SparklerError('VM_DIED', 'The VMM ended.', {}, error);
     }
+  }
+
+  async writes(): Promise<VmWrites> {
+    const { size, blocks } = await this.#process.memory.stat();
+    // A private mapping is written to no file; what it is saved to is new, whole at most.
+    if (this.#memoryMode === 'private') {
+      return { running: 0, snapshot: size, snapshotElsewhere: size };
+    }
+    const running = Math.max(0, size - blocks * STAT_BLOCK_BYTES);
+    return { running, snapshot: 0, snapshotElsewhere: size };
   }
 
   close(): Promise<void> {
