@@ -171,6 +171,9 @@ export class Snapshots {
       this.#records.set(snapshot.ssId, snapshot);
       return { snapshot, pausedMs };
     } catch (error) {
+      // Given up or ended: what still writes to the files is gone once it is closed.
+      const over = machine.state === 'failed' || machine.state === 'closed';
+      if (over) await machine.close().catch(() => undefined);
       await store.remove({ ssId: plan.ssId, ...plan.files });
       registry.journal.doneAll(ids);
       throw error;

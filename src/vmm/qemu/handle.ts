@@ -31,6 +31,10 @@ export class QemuHandle implements ProcessHandle {
   readonly #stateOutPath: string;
   #memoryMode: MemoryFile['mode'];
   #stateOutEnd = 0;
+  /** Ends the programs that copy memory. */
+  readonly #ending = new AbortController();
+  /** Settles when the last snapshot is written, or what there was of it removed. */
+  #saving: Promise<void> = Promise.resolve();
   #marks: VmMarks;
 
   constructor(
@@ -93,10 +97,18 @@ export class QemuHandle implements ProcessHandle {
     await this.#qmp.execute('cont');
   }
 
-  async snapshot(files: SnapshotFiles): Promise<void> {
+  snapshot(files: SnapshotFiles): Promise<void> {
+    const saving = this.#save(files);
+    this.#saving = saving.catch(() => undefined);
+    return saving;
+  }
+
+  async #save(files: SnapshotFiles): Promise<void> {
     try {
       await this.#saveState(files.statePath);
       await this.#saveMemory(files.memoryPath);
+      // Whoever wanted it has given up: nobody else would remove the files.
+      this.#ending.signal.throwIfAborted();
     } catch (error) {
       await rm(files.statePath, { force: true });
       await rm(files.memoryPath, { force: true });
@@ -123,8 +135,11 @@ export class QemuHandle implements ProcessHandle {
     return { running, snapshot: 0, snapshotElsewhere: size };
   }
 
-  close(): Promise<void> {
-    return this.#process.close();
+  async close(): Promise<void> {
+    this.#ending.abort(new SparklerError('VMM_FAILED', 'The VM was ended during its snapshot.'));
+    await this.#process.close();
+    // What a snapshot under way had written is removed then.
+    await this.#saving;
   }
 
   async #saveState(path: string): Promise<void> {
@@ -147,10 +162,11 @@ export class QemuHandle implements ProcessHandle {
   }
 
   async #saveMemory(path: string): Promise<void> {
+    const copying = { nativeDir: this.#nativeDir, signal: this.#ending.signal };
     if (this.#memoryMode === 'private') {
-      return savePrivateMemory(path, this.#process, this.#preload, this.#nativeDir);
+      return savePrivateMemory(path, this.#process, this.#preload, copying);
     }
-    this.#memoryMode = await saveSharedMemory(this.#memoryPath, path, this.#preload);
+    this.#memoryMode = await saveSharedMemory(this.#memoryPath, path, this.#preload, copying);
   }
 
   /**
