@@ -127,8 +127,9 @@ export async function testPlatform(options: TestOptions = {}): Promise<TestPlatf
   const logger = createLogger('silent');
   const roots = [dataDir, ...config.snapshotDirs];
   const warn = () => undefined;
-  const reclaimed = await reclaim(registry.journal, { roots, waitMs: 1000, warn });
   const store = new SnapshotStore(config);
+  const keep = store.isWhole.bind(store);
+  const reclaimed = await reclaim(registry.journal, { roots, waitMs: 1000, warn, keep });
   const names = new Set(registry.functions().map(({ name }) => name));
   const scan = await scanSnapshots(registry, store, names);
   const driver = testDriver(options);
