@@ -58,8 +58,8 @@ export async function startDaemon(
   const registry = Registry.open(config.dataDir);
   let platform: Platform | undefined;
   try {
-    const reclaimed = await cleanUp(config, registry, logger);
     const store = new SnapshotStore(config);
+    const reclaimed = await cleanUp(config, registry, store, logger);
     await scan(registry, store, logger);
     const images = overrides.images ?? imagesOf(config);
     const { driver, reason } = await driverOf(config, overrides.driver, registry, images);
@@ -75,12 +75,18 @@ export async function startDaemon(
 }
 
 /** Ends what the journal of the last daemon names. */
-async function cleanUp(config: Config, registry: Registry, logger: Logger): Promise<Reclaimed> {
+async function cleanUp(
+  config: Config,
+  registry: Registry,
+  store: SnapshotStore,
+  logger: Logger,
+): Promise<Reclaimed> {
   const mount = findCgroupMount();
   const reclaimed = await reclaim(registry.journal, {
     roots: [config.dataDir, ...config.snapshotDirs],
     waitMs: config.timeouts.closeMs,
     ...(mount !== undefined && { cgroupMount: mount }),
+    keep: (entry) => store.isWhole(entry),
     warn: (entry, reason) => logger.warn({ entry, reason }, 'could not be reclaimed'),
   });
   if (Object.values(reclaimed).some((count) => count > 0)) {

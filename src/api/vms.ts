@@ -132,7 +132,7 @@ function listAndStart(app: Api, { platform, config }: ApiContext): void {
         },
       },
     },
-    () => platform.listVms().map(vmToWire),
+    async () => (await platform.listVms()).map(vmToWire),
   );
   app.post(
     '/vms',

@@ -278,6 +278,7 @@ describe('any command', () => {
     'daemon',
     'images build',
     'images list',
+    'images prune',
     'deploy',
     'functions',
     'functions show',

@@ -36,7 +36,7 @@ const limits = Type.Object(
       256,
       0,
       1_048_576,
-      'Free space below which nothing is written to the data folder, MiB.',
+      'What must stay free on each disk that is written to, beside all that VMs and snapshots may still write, MiB.',
     ),
   },
   { default: {}, additionalProperties: false, description: 'Sizes and numbers of things.' },

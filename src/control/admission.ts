@@ -1,12 +1,14 @@
 /** What must be true before anything of a VM is made. */
-import { statfs } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { Config } from '../config/index.js';
 import { SparklerError } from '../errors.js';
-import type { SnapshotStore } from '../snapshot/index.js';
+import type { SnapshotPlan, SnapshotStore } from '../snapshot/index.js';
 import type { VmmDriver } from '../vmm/index.js';
+import type { DiskLedger, Reservation } from './disk.js';
 import type { Functions } from './functions.js';
 import type { ImagePort } from './ports.js';
-import type { VmParts, VmRequest } from './vm.js';
+import type { Vm, VmParts, VmRequest } from './vm.js';
 
 export interface AdmissionDeps {
   readonly config: Config;
@@ -14,31 +16,49 @@ export interface AdmissionDeps {
   readonly images: ImagePort;
   readonly functions: Functions;
   readonly store: SnapshotStore;
+  readonly ledger: DiskLedger;
 }
 
 const MIB = 1024 * 1024;
 
-/** @throws SparklerError STORAGE_FULL */
-export async function admit(request: VmRequest, deps: AdmissionDeps): Promise<void> {
-  // A restored VM maps its snapshot's memory privately: it writes nothing of it to the disk.
-  const needMiB = request.snapshot ? 0 : request.memMiB;
-  await checkDisk(deps.config, needMiB, 'the memory of the VM');
+/** More than a VM's device state takes; it is 0.4 MiB with one vCPU. MiB. */
+const DEVICE_STATE_MIB = 2;
+
+/**
+ * Keeps the space that the VM may write to the data folder as it runs, until it is released.
+ * @throws SparklerError STORAGE_FULL
+ */
+export function admit(vm: Vm, deps: AdmissionDeps): Promise<Reservation> {
+  const { ledger, config } = deps;
+  const claim = { folder: config.dataDir, bytes: () => vm.unwrittenBytes() };
+  return ledger.reserve('the memory of the VM', [claim]);
 }
 
 /**
- * @param needMiB what is about to be written to the data folder, MiB.
+ * Keeps the space that a snapshot of the VM, taken now, needs where its files lie.
  * @throws SparklerError STORAGE_FULL
  */
-export async function checkDisk(config: Config, needMiB: number, what: string): Promise<void> {
-  const { bavail, bsize } = await statfs(config.dataDir);
-  const freeMiB = Math.floor((bavail * bsize) / MIB);
-  const { minFreeDiskMiB } = config.limits;
-  if (freeMiB >= needMiB + minFreeDiskMiB) return;
-  throw new SparklerError(
-    'STORAGE_FULL',
-    `${config.dataDir} has ${freeMiB} MiB free; ${what} needs ${needMiB} MiB and ` +
-      `${minFreeDiskMiB} MiB must stay free (limits.minFreeDiskMiB). Free some space or delete snapshots.`,
-  );
+export async function admitSnapshot(
+  vm: Vm,
+  plan: SnapshotPlan,
+  deps: Pick<AdmissionDeps, 'ledger' | 'store'>,
+): Promise<Reservation> {
+  const { ledger, store } = deps;
+  const { memoryPath, statePath } = plan.files;
+  // The snapshot's own folder is not made yet.
+  const folderOf = (path: string): string =>
+    dirname(path) === plan.dir ? store.dir : dirname(path);
+  const memoryFolder = folderOf(memoryPath);
+  const { snapshot, snapshotElsewhere } = await vm.live().machine.writes();
+  const near = (await stat(memoryFolder)).dev === (await stat(vm.dir)).dev;
+  const memory = near ? snapshot : snapshotElsewhere;
+  const state = DEVICE_STATE_MIB * MIB;
+  return ledger.reserve('the snapshot', [
+    { folder: memoryFolder, bytes: () => memory },
+    { folder: folderOf(statePath), bytes: () => state },
+    // The VMM writes it to the VM's folder first.
+    { folder: vm.dir, bytes: () => state },
+  ]);
 }
 
 /**

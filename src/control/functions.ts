@@ -4,6 +4,7 @@ import type { Config } from '../config/index.js';
 import { SparklerError } from '../errors.js';
 import type { Registry } from '../registry/index.js';
 import { CodeStore } from './code.js';
+import type { DiskLedger } from './disk.js';
 import { notFound, overLimit } from './errors.js';
 import { toRecord } from './function-input.js';
 import type { ImagePort } from './ports.js';
@@ -13,6 +14,7 @@ export interface FunctionsDeps {
   readonly config: Config;
   readonly registry: Registry;
   readonly images: ImagePort;
+  readonly ledger: DiskLedger;
   /** True while a VM or a snapshot of the function uses this code. */
   readonly codeInUse: (name: string, codeId: string) => boolean;
 }
@@ -71,7 +73,11 @@ export class Functions {
   /** @throws SparklerError FUNCTION_NOT_FOUND, INVALID_ARCHIVE, ARCHIVE_TOO_LARGE, STORAGE_FULL */
   async putCode(name: string, archive: Readable): Promise<FunctionRecord> {
     this.get(name);
-    const code = await this.#code.add(name, archive, this.#deps.images);
+    const { config, images, ledger } = this.#deps;
+    // How much it unpacks to is not known before; it must at least not begin on a full disk.
+    const claim = { folder: config.dataDir, bytes: () => 0 };
+    (await ledger.reserve('the code', [claim])).release();
+    const code = await this.#code.add(name, archive, images);
     try {
       // The function may have been changed or deleted while the drive was built.
       const { codeId, bytes: codeBytes } = code;

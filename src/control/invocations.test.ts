@@ -180,7 +180,7 @@ describe('a guest that dies in the middle', () => {
         },
       },
     ]);
-    expect(bed.platform.listVms()).toEqual([]);
+    expect(await bed.platform.listVms()).toEqual([]);
     expect(bed.registry.journal.entries()).toEqual([]);
   });
 });

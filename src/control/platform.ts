@@ -6,6 +6,7 @@ import type { Registry } from '../registry/index.js';
 import type { SnapshotStore } from '../snapshot/index.js';
 import { Metrics, type Logger } from '../telemetry/index.js';
 import { within, type VmmDriver } from '../vmm/index.js';
+import { DiskLedger, type FreeBytes } from './disk.js';
 import { Functions } from './functions.js';
 import { Invocations } from './invocations.js';
 import { FunctionLogs } from './logs.js';
@@ -25,6 +26,7 @@ import type {
   VmInput,
   VmView,
 } from './types.js';
+import type { Vm } from './vm.js';
 import { Vms } from './vms.js';
 
 export interface PlatformDeps {
@@ -38,6 +40,8 @@ export interface PlatformDeps {
   readonly acceleratorReason: string;
   /** What `reclaim` ended before this platform was made. */
   readonly reclaimed: Readonly<Record<string, number>>;
+  /** Instead of asking the file systems how much is free. */
+  readonly freeBytes?: FreeBytes;
 }
 
 /** Output of all functions together that is kept, as a multiple of what is kept of one. */
@@ -72,11 +76,13 @@ class LocalPlatform implements Platform {
       snapshots: () => this.#snapshotTotals(),
     });
     this.#metrics.reclaimed(deps.reclaimed);
+    const ledger = new DiskLedger(deps.config.limits.minFreeDiskMiB, deps.freeBytes);
     this.#functions = new Functions({
       ...deps,
+      ledger,
       codeInUse: (name, codeId) => this.#codeInUse(name, codeId),
     });
-    const shared = { ...deps, functions: this.#functions, metrics: this.#metrics };
+    const shared = { ...deps, ledger, functions: this.#functions, metrics: this.#metrics };
     this.#snapshots = new Snapshots({ ...shared, vms: () => this.#vms });
     this.#vms = new Vms({
       ...shared,
@@ -126,15 +132,11 @@ class LocalPlatform implements Platform {
     this.#logs.forget(name);
   }
 
-  listVms(): VmView[] {
-    return this.#vms.all().map((vm) => vm.view(this.#accelerator));
+  listVms(): Promise<VmView[]> {
+    return Promise.all(this.#vms.all().map((vm) => this.#view(vm)));
   }
   async getVm(vmId: string): Promise<VmView> {
-    const vm = this.#vms.get(vmId);
-    const { hasProcess } = this.#deps.driver.capabilities;
-    if (!hasProcess || !vm.isStarted) return vm.view(this.#accelerator);
-    const { residentBytes } = await vm.stats();
-    return vm.view(this.#accelerator, residentBytes);
+    return this.#view(this.#vms.get(vmId));
   }
   async createVm(input: VmInput): Promise<VmView> {
     this.#mustBeOpen();
@@ -204,6 +206,12 @@ class LocalPlatform implements Platform {
 
   get #accelerator(): VmView['accelerator'] {
     return this.#deps.driver.capabilities.accelerator;
+  }
+
+  async #view(vm: Vm): Promise<VmView> {
+    const { hasProcess } = this.#deps.driver.capabilities;
+    const residentBytes = hasProcess ? await vm.residentBytes() : undefined;
+    return vm.view(this.#accelerator, residentBytes);
   }
 
   #mustBeOpen(): void {

@@ -19,7 +19,8 @@ import {
   type TestOptions,
   type TestPlatform,
 } from '../../tests/support/control-platform.js';
-import type { SnapshotRecord } from './types.js';
+import type { Intent, JournalEntry } from '../registry/index.js';
+import type { SnapshotInput, SnapshotRecord } from './types.js';
 
 let bed: TestPlatform;
 let allowed: string;
@@ -248,7 +249,7 @@ describe('a snapshot that is not whole or does not fit', () => {
       code: 'SNAPSHOT_UNUSABLE',
       message: expect.stringContaining(reason) as string,
     });
-    expect(bed.platform.listVms()).toHaveLength(1);
+    expect(await bed.platform.listVms()).toHaveLength(1);
     bed = await bed.restart('killed');
     expect(bed.scan.dropped).toMatchObject([{ ssId: 'ss-1' }]);
     expect(bed.platform.listSnapshots()).toEqual([]);
@@ -282,6 +283,79 @@ describe('a snapshot that is not whole or does not fit', () => {
     expect(bed.scan.dropped).toMatchObject([
       { ssId: 'ss-1', reason: expect.stringContaining('went down') as string },
     ]);
+  });
+});
+
+describe('after a power loss', () => {
+  /** Takes `ss-1`; answers the entries that the journal had meanwhile. */
+  async function takenAndJournaled(input: Partial<SnapshotInput> = {}): Promise<JournalEntry[]> {
+    const vmId = await open({ faults: () => ({ delayMs: 20 }) });
+    const taking = bed.platform.takeSnapshot({ vmId, ssId: 'ss-1', ...input });
+    const ofSnapshot = (): JournalEntry[] =>
+      bed.registry.journal.entries().filter(({ kind }) => /^(snapshot-dir|file)$/.test(kind));
+    while (ofSnapshot().length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    const entries = ofSnapshot();
+    await taking;
+    await bed.store.settled();
+    expect(ofSnapshot()).toEqual([]);
+    return entries;
+  }
+
+  /** The next start, when the host lost all commits after those of the given entries. */
+  async function restartWith(entries: readonly Intent[]): Promise<void> {
+    bed.registry.dropSnapshot('ss-1');
+    bed.registry.journal.intendAll(entries);
+    bed = await bed.restart('killed');
+    expect(bed.registry.journal.entries()).toEqual([]);
+  }
+
+  it('a snapshot that is on the disk stays, though the journal still has its entry', async () => {
+    await restartWith(await takenAndJournaled());
+    expect(await bed.platform.invoke({ ...hello, ssId: 'ss-1' })).toMatchObject({
+      result: '{"count":5}',
+    });
+  });
+
+  it('so it does with files elsewhere; another file of the journal goes', async () => {
+    const memoryPath = join(allowed, 'memory');
+    const statePath = join(allowed, 'state');
+    const entries = await takenAndJournaled({ memoryPath, statePath });
+    expect(entries).toHaveLength(3);
+    writeFileSync(join(allowed, 'half'), 'x');
+    const { attributes } = entries[0]!;
+    await restartWith([
+      ...entries,
+      { kind: 'file', name: join(allowed, 'half'), ...(attributes && { attributes }) },
+    ]);
+    expect(readdirSync(allowed).sort()).toEqual(['memory', 'state']);
+    expect(await bed.platform.invoke({ ...hello, ssId: 'ss-1' })).toMatchObject({
+      result: '{"count":5}',
+    });
+  });
+
+  it.each([
+    ['that was not on the disk', () => editManifest('ss-1', (m) => (m['durable'] = false))],
+    ['that is damaged', () => truncateSync(join(folder('ss-1'), 'memory'), 9)],
+    ['without a manifest', () => rmSync(join(folder('ss-1'), 'manifest.json'))],
+  ])('one %s is removed by its entry', async (_, damage) => {
+    const entries = await takenAndJournaled();
+    damage();
+    await restartWith(entries);
+    expect(existsSync(folder('ss-1'))).toBe(false);
+    expect(bed.platform.listSnapshots()).toEqual([]);
+  });
+
+  it('one that was being deleted is removed, also when its manifest is back', async () => {
+    await takenAndJournaled();
+    await restartWith(bed.store.removalIntents(bed.platform.getSnapshot('ss-1')));
+    expect(existsSync(folder('ss-1'))).toBe(false);
+  });
+
+  it('one that was made under the id of a deleted one stays', async () => {
+    await takenAndJournaled();
+    const { createdAt, ...rest } = bed.platform.getSnapshot('ss-1');
+    await restartWith(bed.store.removalIntents({ ...rest, createdAt: createdAt - 1 }));
+    expect(bed.platform.listSnapshots()).toMatchObject([{ ssId: 'ss-1' }]);
   });
 });
 

@@ -12,7 +12,8 @@ import {
 } from '../snapshot/index.js';
 import type { Metrics } from '../telemetry/index.js';
 import type { Machine, VmmDriver } from '../vmm/index.js';
-import { checkDisk } from './admission.js';
+import { admitSnapshot } from './admission.js';
+import type { DiskLedger } from './disk.js';
 import { invalid, notFound } from './errors.js';
 import type { Functions } from './functions.js';
 import { newId } from './ids.js';
@@ -29,7 +30,14 @@ export interface SnapshotsDeps {
   readonly images: ImagePort;
   readonly functions: Functions;
   readonly metrics: Metrics;
+  readonly ledger: DiskLedger;
   readonly vms: () => Vms;
+}
+
+interface Written {
+  readonly snapshot: SnapshotRecord;
+  /** The guest stood still for so long, milliseconds. */
+  readonly pausedMs: number;
 }
 
 export class Snapshots {
@@ -67,8 +75,7 @@ export class Snapshots {
       const release = await vm.turns.take(config.limits.maxQueuedPerVm);
       try {
         await vm.started;
-        await checkDisk(config, vm.request.memMiB, 'the snapshot');
-        const { snapshot, pausedMs } = await this.#take(vm, plan);
+        const { snapshot, pausedMs } = await this.#takeReserved(vm, plan);
         const totalMs = performance.now() - requested;
         metrics.snapshotTaken(totalMs, pausedMs);
         return { snapshot, totalMs, pausedMs };
@@ -132,7 +139,16 @@ export class Snapshots {
     return this.list().filter((record) => record.functionName === functionName);
   }
 
-  async #take(vm: Vm, plan: SnapshotPlan): Promise<{ snapshot: SnapshotRecord; pausedMs: number }> {
+  async #takeReserved(vm: Vm, plan: SnapshotPlan): Promise<Written> {
+    const reservation = await admitSnapshot(vm, plan, this.#deps);
+    try {
+      return await this.#take(vm, plan);
+    } finally {
+      reservation.release();
+    }
+  }
+
+  async #take(vm: Vm, plan: SnapshotPlan): Promise<Written> {
     const { registry, store } = this.#deps;
     const { machine, session } = vm.live();
     const facts = await this.#facts(vm, session.instances);
@@ -155,6 +171,9 @@ export class Snapshots {
       this.#records.set(snapshot.ssId, snapshot);
       return { snapshot, pausedMs };
     } catch (error) {
+      // Given up or ended: what still writes to the files is gone once it is closed.
+      const over = machine.state === 'failed' || machine.state === 'closed';
+      if (over) await machine.close().catch(() => undefined);
       await store.remove({ ssId: plan.ssId, ...plan.files });
       registry.journal.doneAll(ids);
       throw error;

@@ -174,7 +174,7 @@ export interface Platform {
   /** The last lines that a function's instances printed, all VMs, oldest first. */
   functionLogs(name: string): string;
 
-  listVms(): VmView[];
+  listVms(): Promise<VmView[]>;
   getVm(vmId: string): Promise<VmView>;
   /** Answers at once; the VM may still be starting. Invocations of it wait. */
   createVm(input: VmInput): Promise<VmView>;

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { GuestSession } from '../guest/index.js';
 import { asSparklerError, SparklerError } from '../errors.js';
 import type { Accelerator, Drive, Machine, MachineSpec, VmStats } from '../vmm/index.js';
+import type { Reservation } from './disk.js';
 import { Turns } from './turns.js';
 import type { ImageInfo, KernelInfo } from './ports.js';
 import type { FunctionRecord, SnapshotRecord, VmView } from './types.js';
@@ -30,6 +31,8 @@ export interface VmParts {
   readonly instances: readonly number[];
 }
 
+const MIB = 1024 * 1024;
+
 const NO_STATS: VmStats = { minorFaults: 0, majorFaults: 0, residentBytes: 0 };
 
 export class Vm {
@@ -39,6 +42,8 @@ export class Vm {
   readonly createdAt = Date.now();
   /** Invocations and snapshots of this VM, one at a time. */
   readonly turns = new Turns();
+  /** Disk space that is kept for it. */
+  reservation: Reservation | undefined;
   /** Open entries of the journal that end with this VM. */
   journalIds: readonly number[] = [];
 
@@ -128,6 +133,32 @@ export class Vm {
     const { machine } = this;
     if (machine?.state !== 'running' && machine?.state !== 'paused') return NO_STATS;
     return machine.stats().catch(() => NO_STATS);
+  }
+
+  /** What it may still write to its folder, bytes. */
+  async unwrittenBytes(): Promise<number> {
+    // A restored VM maps its snapshot's memory privately.
+    if (this.request.snapshot) return 0;
+    const { machine } = this;
+    // Not up yet, or failed and about to be tried again: all of its memory is still to come.
+    const all = this.ending || this.isStarted ? 0 : this.request.memMiB * MIB;
+    if (machine?.state !== 'running' && machine?.state !== 'paused') return all;
+    return machine.writes().then(
+      (writes) => writes.running,
+      // It ended while it was asked.
+      () => all,
+    );
+  }
+
+  /** Resident memory of the VMM, bytes; undefined when it has none, or none any more. */
+  async residentBytes(): Promise<number | undefined> {
+    const { machine } = this;
+    if (machine?.state !== 'running' && machine?.state !== 'paused') return undefined;
+    return machine.stats().then(
+      (stats) => stats.residentBytes,
+      // It ended while it was asked.
+      () => undefined,
+    );
   }
 
   spec(parts: VmParts): MachineSpec {

@@ -19,9 +19,9 @@ const hello = { functionName: 'hello' };
 const counts = (event: object): string => JSON.stringify(event);
 
 /** Nothing of any VM is left: in memory, on the disk, in the journal. */
-function expectNothingLeft(): void {
+async function expectNothingLeft(): Promise<void> {
   expect(bed.driver.live.size).toBe(0);
-  expect(bed.platform.listVms()).toEqual([]);
+  expect(await bed.platform.listVms()).toEqual([]);
   const vms = join(bed.config.dataDir, 'vms');
   expect(existsSync(vms) ? readdirSync(vms) : []).toEqual([]);
   expect(bed.registry.journal.entries()).toEqual([]);
@@ -41,7 +41,7 @@ describe('starting a VM', () => {
     expect(await bed.platform.getVm(vm.vmId)).toMatchObject({ state: 'running', invocations: 1 });
     expect(existsSync(vm.path)).toBe(true);
     await bed.platform.deleteVm(vm.vmId);
-    expectNothingLeft();
+    await expectNothingLeft();
   });
 
   it('journals what it makes before it makes it', async () => {
@@ -70,7 +70,7 @@ describe('starting a VM', () => {
   ])('refuses %s and leaves nothing', async (_, input, code, field) => {
     await open();
     await expect(bed.platform.createVm(input)).rejects.toMatchObject({ code, details: { field } });
-    expectNothingLeft();
+    await expectNothingLeft();
   });
 
   it('refuses a function without code', async () => {
@@ -84,13 +84,15 @@ describe('starting a VM', () => {
     await open({ config: { images: { debian: 'debian', unbuilt: 'unbuilt' } } });
     bed.platform.putFunction({ name: 'hello', image: 'unbuilt' });
     await expect(bed.platform.createVm(hello)).rejects.toMatchObject({ code: 'IMAGE_NOT_FOUND' });
-    expectNothingLeft();
+    await expectNothingLeft();
   });
 
   it('refuses when the disk is too full', async () => {
-    await open({ config: { 'limits.minFreeDiskMiB': 1_048_576 * 1 } });
+    let free = Number.MAX_SAFE_INTEGER;
+    await open({ freeBytes: () => Promise.resolve(free) });
+    free = 0;
     await expect(bed.platform.createVm(hello)).rejects.toMatchObject({ code: 'STORAGE_FULL' });
-    expectNothingLeft();
+    await expectNothingLeft();
   });
 
   it('refuses more VMs than its limit, counting those that start', async () => {
@@ -98,6 +100,28 @@ describe('starting a VM', () => {
     const made = await Promise.allSettled([1, 2, 3].map(() => bed.platform.createVm(hello)));
     expect(made.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected']);
     expect(made[2]).toMatchObject({ reason: { code: 'TOO_MANY_VMS' } });
+  });
+});
+
+describe('looking at VMs', () => {
+  it('shows the resident memory of all; one that ends meanwhile has none', async () => {
+    let starts = 0;
+    await open({
+      capabilities: { hasProcess: true },
+      faults: () => (++starts === 2 ? { fail: ['stats'] } : undefined),
+    });
+    const first = await bed.platform.invoke(hello);
+    const second = await bed.platform.invoke(hello);
+    const views = await bed.platform.listVms();
+    expect(views.map(({ vmId }) => vmId)).toEqual([first.vmId, second.vmId]);
+    expect(views.map(({ residentBytes }) => residentBytes)).toEqual([0, undefined]);
+    expect(await bed.platform.getVm(first.vmId)).toEqual(views[0]);
+  });
+
+  it('shows none where the VMM is no process', async () => {
+    await open();
+    await bed.platform.invoke(hello);
+    expect((await bed.platform.listVms())[0]).not.toHaveProperty('residentBytes');
   });
 });
 
@@ -122,7 +146,7 @@ describe('a boot that fails', () => {
       code,
       details: { console: expect.stringContaining('fake guest booting') as string },
     });
-    expectNothingLeft();
+    await expectNothingLeft();
     // Its console stays readable, and whoever looks for it hears why it is gone.
     expect(bed.platform.vmConsole(vm.vmId)).toContain('fake guest booting');
     await expect(bed.platform.getVm(vm.vmId)).rejects.toMatchObject({
@@ -143,13 +167,13 @@ describe('a boot that fails', () => {
     bed.platform.putFunction({ name: 'hello', handler: 'missing.handler' });
     await expect(bed.platform.invoke(hello)).rejects.toMatchObject({ code: 'HANDLER_FAILED' });
     expect(starts).toBe(1);
-    expectNothingLeft();
+    await expectNothingLeft();
   });
 
   it('is given up when the VMM does not start', async () => {
     await open({ faults: () => ({ start: 'refuse' }) });
     await expect(bed.platform.invoke(hello)).rejects.toMatchObject({ code: 'VMM_FAILED' });
-    expectNothingLeft();
+    await expectNothingLeft();
   });
 
   it('forgets the oldest console', async () => {
@@ -180,7 +204,7 @@ describe('ending a VM', () => {
         reason: { code: 'VM_DIED', message: expect.stringContaining('deleted') as string },
       });
     }
-    expectNothingLeft();
+    await expectNothingLeft();
     await expect(bed.platform.deleteVm(vmId)).rejects.toMatchObject({ code: 'VM_NOT_FOUND' });
   });
 
@@ -188,7 +212,7 @@ describe('ending a VM', () => {
     await open({ faults: () => ({ guest: 'silent' }) });
     const { vmId } = await bed.platform.createVm(hello);
     await bed.platform.deleteVm(vmId);
-    expectNothingLeft();
+    await expectNothingLeft();
   });
 
   it('comes by itself when the VM did nothing for long, but never in the middle of work', async () => {
@@ -196,7 +220,7 @@ describe('ending a VM', () => {
     const { vmId } = await bed.platform.createVm(hello);
     const params = counts({ sleepMs: 150 });
     await bed.platform.invoke({ ...hello, vmId, params });
-    while (bed.platform.listVms().length > 0) await new Promise((r) => setTimeout(r, 5));
+    while ((await bed.platform.listVms()).length > 0) await new Promise((r) => setTimeout(r, 5));
     expect(await bed.platform.metrics()).toContain('sparkler_vm_ends_total{reason="idle"} 1');
   });
 
@@ -205,9 +229,9 @@ describe('ending a VM', () => {
     const { vmId } = await bed.platform.invoke(hello);
     bed.driver.vm(vmId).print('last words');
     bed.driver.vm(vmId).die();
-    while (bed.platform.listVms().length > 0) await new Promise((r) => setTimeout(r, 1));
+    while ((await bed.platform.listVms()).length > 0) await new Promise((r) => setTimeout(r, 1));
     expect(bed.platform.vmConsole(vmId)).toContain('last words');
-    expectNothingLeft();
+    await expectNothingLeft();
   });
 
   it('goes for all at once when the platform closes, and nothing new begins', async () => {

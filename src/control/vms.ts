@@ -75,7 +75,7 @@ export class Vms {
     const request = this.#request(input);
     const vm = this.#register(request);
     try {
-      await admit(request, this.#deps);
+      vm.reservation = await admit(vm, this.#deps);
       const parts = await partsOf(request, this.#deps);
       vm.mustLive();
       this.#begin(vm, this.#starter.start(vm, parts, ahead));
@@ -214,6 +214,7 @@ export class Vms {
   async #forget(vm: Vm, error: SparklerError, why?: VmEnd): Promise<void> {
     if (why === 'died' || why === 'start-failed') this.#keepConsole(vm, error);
     vm.dropMachine();
+    vm.reservation?.release();
     this.#vms.delete(vm.vmId);
     const { fn, codeId } = vm.request;
     const current = this.#deps.functions.find(fn.name)?.codeId;

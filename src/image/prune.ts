@@ -7,11 +7,15 @@ import { removeTree, withWorkFolder } from './store.js';
 /** What to keep beside what is current. */
 export interface PruneOptions {
   readonly cacheDir: string;
-  /** Identifiers of images and kernels (`ResolvedImage.id`) that snapshots still need. */
+  /** Paths in use, as the configuration names them: built folders, or files in them. */
   readonly keep: readonly string[];
 }
 
-/** Removes built folders that are neither current nor to be kept; returns their paths. */
+/**
+ * Removes built folders that are neither current nor to be kept; returns their paths. A snapshot
+ * needs the very image and kernel that it was made with, so what is not current serves none unless
+ * the configuration names it.
+ */
 export async function pruneImages(options: PruneOptions): Promise<string[]> {
   const removed: string[] = [];
   for (const kind of ['kernels', 'images', 'bases']) {
@@ -19,9 +23,11 @@ export async function pruneImages(options: PruneOptions): Promise<string[]> {
       const parent = join(options.cacheDir, kind, name);
       const current = await currentKeys(parent);
       for (const key of await list(parent)) {
-        if (current.has(key) || options.keep.includes(`${name}-${key}`)) continue;
-        await removeWhole(options.cacheDir, join(parent, key));
-        removed.push(join(parent, key));
+        const dir = join(parent, key);
+        const kept = options.keep.some((path) => path === dir || path.startsWith(`${dir}/`));
+        if (kept || current.has(key)) continue;
+        await removeWhole(options.cacheDir, dir);
+        removed.push(dir);
       }
     }
   }

@@ -181,11 +181,13 @@ describe('resolving', () => {
 describe('pruning', () => {
   it('keeps what is current and what is needed, and removes the rest', async () => {
     const old = await build(IMAGE, 'k1', { 'root.erofs': '1' });
-    await build(IMAGE, 'k2', { 'root.erofs': '2' });
-    await build(IMAGE, 'k3', { 'root.erofs': '3' });
-    expect(await pruneImages({ cacheDir: cache, keep: ['debian-k2'] })).toEqual([old.dir]);
-    expect(readdirSync(old.parent).sort()).toEqual(['current', 'k2', 'k3']);
-    expect(await pruneImages({ cacheDir: cache, keep: ['debian-k2'] })).toEqual([]);
+    const named = await build(IMAGE, 'k2', { 'root.erofs': '2' });
+    const inside = await build(IMAGE, 'k3', { 'root.erofs': '3' });
+    await build(IMAGE, 'k4', { 'root.erofs': '4' });
+    const keep = [named.dir, join(inside.dir, 'root.erofs')];
+    expect(await pruneImages({ cacheDir: cache, keep })).toEqual([old.dir]);
+    expect(readdirSync(old.parent).sort()).toEqual(['current', 'k2', 'k3', 'k4']);
+    expect(await pruneImages({ cacheDir: cache, keep })).toEqual([]);
   });
 });
 

@@ -25,6 +25,11 @@ export interface ReclaimOptions {
   readonly waitMs: number;
   /** Where cgroups are mounted. */
   readonly cgroupMount?: string;
+  /**
+   * Whether a file or folder turned out to be worth keeping, although its entry is open: the commit
+   * that crossed it out may be lost with a power loss.
+   */
+  readonly keep?: (entry: JournalEntry) => Promise<boolean>;
   /** Told what could not be ended: it stays in the journal for the next time. */
   readonly warn: (entry: JournalEntry, reason: string) => void;
 }
@@ -46,7 +51,11 @@ export async function reclaim(journal: Journal, options: ReclaimOptions): Promis
   for (const entry of groups) run.killGroup(entry);
   for (const entry of processes) if (await run.endProcess(entry)) journal.done(entry.id);
   for (const entry of groups) if (await run.removeGroup(entry)) journal.done(entry.id);
-  for (const entry of paths) if (run.removePath(entry)) journal.done(entry.id);
+  // All are looked at before any is removed: a snapshot has several.
+  const kept = await Promise.all(paths.map((entry) => options.keep?.(entry) ?? false));
+  paths.forEach((entry, i) => {
+    if (kept[i] === true || run.removePath(entry)) journal.done(entry.id);
+  });
   return found;
 }
 

@@ -46,7 +46,7 @@ export interface Intent {
   readonly name: string;
   /** The VM that it belongs to. Required for `cgroup`, whose folder must carry it in its name. */
   readonly vmId?: string;
-  /** For whoever reads the journal; reclaiming does not depend on it. */
+  /** For whoever reads the journal, and for `ReclaimOptions.keep`. */
   readonly attributes?: Readonly<Record<string, string | number>>;
 }
 

@@ -4,7 +4,12 @@ import { mkdir, open, readFile, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { isErrno, SparklerError } from '../errors.js';
-import { hostBootId, type Intent, type StoredSnapshot } from '../registry/index.js';
+import {
+  hostBootId,
+  type Intent,
+  type JournalEntry,
+  type StoredSnapshot,
+} from '../registry/index.js';
 import type { SnapshotFiles } from '../vmm/index.js';
 import {
   decodeManifest,
@@ -19,6 +24,9 @@ import { allowedPath, checkSsId } from './place.js';
 const MANIFEST = 'manifest.json';
 const MEMORY = 'memory';
 const STATE = 'state';
+/** What a journal entry's attribute `purpose` says of a snapshot. */
+const MAKE = 'make';
+const REMOVE = 'remove';
 const MIB = 1024 * 1024;
 /** A block of `stat`, bytes, whatever the file system's own block is. */
 const STAT_BLOCK = 512;
@@ -62,7 +70,6 @@ export interface Fitness {
 export class SnapshotStore {
   readonly dir: string;
   readonly #others: readonly string[];
-  /** Deleted while their files were still on the way to the disk: their manifest stays gone. */
   /** The plan that each snapshot of this run was made by, while it is there. */
   readonly #current = new Map<string, SnapshotPlan>();
   #writing: Promise<void> = Promise.resolve();
@@ -84,8 +91,9 @@ export class SnapshotStore {
       allowedPath(path, field, this.dir, this.#others);
     const state = statePath && place(statePath, 'snapshot_path');
     const memory = memoryPath && place(memoryPath, 'mem_file_path');
-    const intents: Intent[] = [{ kind: 'snapshot-dir', name: dir }];
-    for (const name of [state, memory]) if (name) intents.push({ kind: 'file', name });
+    const attributes = { purpose: MAKE, ssId };
+    const intents: Intent[] = [{ kind: 'snapshot-dir', name: dir, attributes }];
+    for (const name of [state, memory]) if (name) intents.push({ kind: 'file', name, attributes });
     const files = {
       statePath: state ?? join(dir, STATE),
       memoryPath: memory ?? join(dir, MEMORY),
@@ -173,12 +181,34 @@ export class SnapshotStore {
   removalIntents(record: StoredSnapshot): Intent[] {
     const dir = join(this.dir, record.ssId);
     const own = (path: string): boolean => path.startsWith(`${dir}/`);
+    const { ssId, createdAt } = record;
+    const attributes = { purpose: REMOVE, ssId, createdAt };
     return [
-      { kind: 'snapshot-dir', name: dir },
+      { kind: 'snapshot-dir', name: dir, attributes },
       ...[record.memoryPath, record.statePath]
         .filter((path) => !own(path))
-        .map((name): Intent => ({ kind: 'file', name })),
+        .map((name): Intent => ({ kind: 'file', name, attributes })),
     ];
+  }
+
+  /**
+   * For `reclaim`: true when an open entry of the journal names a part of a snapshot that is on the
+   * disk whole, and not the one that the entry was to remove. A power loss can take the commit that
+   * crossed the entry out, never the durable manifest.
+   */
+  async isWhole({ kind, name, attributes }: JournalEntry): Promise<boolean> {
+    const { purpose, ssId, createdAt } = attributes ?? {};
+    if (typeof ssId !== 'string' || (purpose !== MAKE && purpose !== REMOVE)) return false;
+    const found = await this.#verify(ssId).catch((error: unknown) => {
+      if (error instanceof SparklerError && error.code === 'SNAPSHOT_UNUSABLE') return undefined;
+      throw error;
+    });
+    if (found?.manifest.durable !== true) return false;
+    if (purpose === REMOVE && found.manifest.createdAt === createdAt) return false;
+    const dir = join(this.dir, ssId);
+    if (kind === 'snapshot-dir') return name === dir;
+    const { memoryPath, statePath } = recordOf(found.manifest, dir, found.diskBytes);
+    return name === memoryPath || name === statePath;
   }
 
   async #verify(ssId: string): Promise<{ manifest: SnapshotManifest; diskBytes: number }> {

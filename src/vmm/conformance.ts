@@ -301,7 +301,9 @@ class Bench {
 
   restorePaused(files: SnapshotFiles): Promise<Machine> {
     return this.#keep(
-      this.spec().then((spec) => restoreMachine(this.under.driver, spec, files, PLAIN, this.under.limits)),
+      this.spec().then((spec) =>
+        restoreMachine(this.under.driver, spec, files, PLAIN, this.under.limits),
+      ),
     );
   }
 

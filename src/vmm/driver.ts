@@ -140,6 +140,16 @@ export interface PagingStats {
   readonly readBytes: number;
 }
 
+/** Guest memory that may still be written to disks, bytes. */
+export interface VmWrites {
+  /** Into the VM's own folder, while the guest goes on. 0: it writes to no file any more. */
+  readonly running: number;
+  /** Into a snapshot's memory file that lies on the file system of the VM's folder. */
+  readonly snapshot: number;
+  /** Into one that lies on another file system. */
+  readonly snapshotElsewhere: number;
+}
+
 /** When each step was done: milliseconds of `performance.now()`. */
 export interface VmMarks {
   readonly requested: number;
@@ -181,6 +191,8 @@ export interface VmHandle {
    * byte n / 8, least significant first). Empty where the driver has no such thing.
    */
   privatePages(): Promise<Uint8Array>;
+  /** At most what it says is written, however the guest behaves. */
+  writes(): Promise<VmWrites>;
   /** Ends the VMM and frees all that the driver made. Harmless when called again. Never rejects. */
   close(): Promise<void>;
 }

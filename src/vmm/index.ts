@@ -14,6 +14,7 @@ export type {
   VmmDriver,
   VmState,
   VmStats,
+  VmWrites,
 } from './driver.js';
 export { bootMachine, restoreMachine, type Machine, type MachineLimits } from './machine.js';
 export { nextState, TRANSITIONS, type MachineOperation } from './transitions.js';

@@ -16,6 +16,7 @@ import type {
   VmmDriver,
   VmState,
   VmStats,
+  VmWrites,
 } from './driver.js';
 import { pidOf, type ObservedSpec } from './footprint.js';
 import { nextState, type MachineOperation } from './transitions.js';
@@ -109,6 +110,12 @@ export class Machine {
   async privatePages(): Promise<Uint8Array> {
     nextState('stats', this.#state, this.spec.vmId);
     return this.#handle.privatePages();
+  }
+
+  /** What of guest memory may still be written; does not wait for other operations. */
+  async writes(): Promise<VmWrites> {
+    nextState('stats', this.#state, this.spec.vmId);
+    return this.#handle.writes();
   }
 
   /**

@@ -14,6 +14,15 @@ def handler(event, context):
     time.sleep(event.get("seconds", 0))
     return "awake"
 `;
+const HUNGRY = `
+import os
+
+held = []
+
+def handler(event, context):
+    held.append(os.urandom(event.get("mib", 0) << 20))
+    return event.get("mib", 0)
+`;
 const SETTINGS = {
   func_name: 'slow',
   runtime: 'python3',
@@ -119,19 +128,51 @@ describe('a daemon that is killed', () => {
 describe('a full disk', () => {
   const MOUNT_MIB = 700;
 
-  it('is said, and leaves nothing half', async () => {
+  /** Runs `work` with a daemon whose data folder is on a small disk of its own. */
+  async function onSmallDisk(
+    work: (daemon: TestDaemon, disk: string) => Promise<void>,
+  ): Promise<void> {
     const disk = mkdtempSync(join(tmpdir(), 'sparkler-disk-'));
     execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${MOUNT_MIB}m`, 'tmpfs', disk]);
     home.configure({ limits: { minFreeDiskMiB: 64 } });
     home.moveTo(disk);
     const daemon = await home.daemon();
     try {
-      await fillAndFree(daemon, disk);
+      await work(daemon, disk);
     } finally {
       await daemon.stop();
       execFileSync('umount', [disk]);
       rmSync(disk, { recursive: true });
     }
+  }
+
+  it('is said, and leaves nothing half', () => onSmallDisk(fillAndFree));
+
+  it('is not made by VMs that fit one by one: the second is refused, the first lives', async () => {
+    await onSmallDisk(async (daemon) => {
+      await daemon.deployFiles({ 'app.py': HUNGRY }, { ...SETTINGS, mem_size: 448 });
+      const starts = await Promise.allSettled(
+        [1, 2].map(() => daemon.client.vms.start({ func_name: 'slow' })),
+      );
+      const [first, second] = starts;
+      if (first?.status !== 'fulfilled') throw new Error('the first VM was not started');
+      expect(second).toMatchObject({ status: 'rejected', reason: { code: 'STORAGE_FULL' } });
+      const { vmId } = first.value;
+      const call = async (mib: number): Promise<string> =>
+        (await daemon.client.invoke({ func_name: 'slow', vmId, params: JSON.stringify({ mib }) }))
+          .result;
+      // Up, it has written little: there is room for another one now, but not for both for long.
+      expect(await call(0)).toBe('0');
+      expect(await code(daemon.client.invoke({ func_name: 'slow' }))).toBe('STORAGE_FULL');
+      // All that it was given it may use.
+      expect(await call(250)).toBe('250');
+      expect((await daemon.client.vms.list()).map((vm) => vm.vmId)).toEqual([vmId]);
+      // Its memory is private after a snapshot, and a clone's is from the start: room again.
+      const { ssId } = await daemon.client.snapshots.take({ vmId });
+      const clone = await daemon.client.invoke({ func_name: 'slow', ssId, params: '{"mib": 1}' });
+      expect(clone.result).toBe('1');
+      await daemon.client.vms.delete(vmId);
+    });
   });
 
   async function fillAndFree(daemon: TestDaemon, disk: string): Promise<void> {

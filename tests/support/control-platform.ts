@@ -41,6 +41,8 @@ export interface TestOptions {
   readonly capabilities?: Partial<VmmCapabilities>;
   readonly image?: Partial<ImageInfo>;
   readonly kernel?: Partial<KernelInfo>;
+  /** Free bytes of the file system of a folder, instead of the real ones. */
+  readonly freeBytes?: (folder: string) => Promise<number>;
 }
 
 export interface TestPlatform {
@@ -125,8 +127,9 @@ export async function testPlatform(options: TestOptions = {}): Promise<TestPlatf
   const logger = createLogger('silent');
   const roots = [dataDir, ...config.snapshotDirs];
   const warn = () => undefined;
-  const reclaimed = await reclaim(registry.journal, { roots, waitMs: 1000, warn });
   const store = new SnapshotStore(config);
+  const keep = store.isWhole.bind(store);
+  const reclaimed = await reclaim(registry.journal, { roots, waitMs: 1000, warn, keep });
   const names = new Set(registry.functions().map(({ name }) => name));
   const scan = await scanSnapshots(registry, store, names);
   const driver = testDriver(options);
@@ -135,6 +138,7 @@ export async function testPlatform(options: TestOptions = {}): Promise<TestPlatf
     ...{ config, registry, driver, images, store, logger, reclaimed },
     version: 'test',
     acceleratorReason: 'a test',
+    ...(options.freeBytes && { freeBytes: options.freeBytes }),
   });
   if (options.dataDir === undefined) await deploy(platform, 'hello');
   const close = async (): Promise<void> => {

@@ -98,8 +98,8 @@ export class MemoryPlatform implements Platform {
     return `${name} says é\n`;
   }
 
-  listVms(): VmView[] {
-    return [...this.vms.values()];
+  async listVms(): Promise<VmView[]> {
+    return Promise.resolve([...this.vms.values()]);
   }
 
   async getVm(vmId: string): Promise<VmView> {

@@ -1,4 +1,4 @@
-/** `sparkler images`: build what guests run, show what is built. Needs no daemon. */
+/** `sparkler images`: build what guests run, show what is built, remove what is old. Needs no daemon. */
 import type { Command } from 'commander';
 import type { Config } from '../../config/index.js';
 import { SparklerError } from '../../errors.js';
@@ -87,12 +87,24 @@ async function list(context: Context, options: ImagesOptions): Promise<void> {
   );
 }
 
+async function prune(context: Context, options: ImagesOptions): Promise<void> {
+  const { cacheDir, images, kernels } = await configOf(context, options);
+  const { pruneImages } = await import('../../image/index.js');
+  const keep = [...Object.values(images), ...Object.values(kernels)];
+  const removed = await pruneImages({ cacheDir, keep });
+  context.print({ removed }, () =>
+    removed.length === 0 ? 'Nothing to remove.\n' : removed.map((dir) => `${dir}\n`).join(''),
+  );
+}
+
 const configOption = () => option('--config <file>', "the daemon's configuration file", 'files');
 
 export function imagesCommand(program: Command, io: Io): void {
   const group = program
     .command('images')
-    .description('Build the kernels and root file systems that guests run, or list them.');
+    .description(
+      'Build the kernels and root file systems that guests run, list them, or remove old ones.',
+    );
   group
     .command('build')
     .summary('Build what is missing.')
@@ -108,5 +120,15 @@ export function imagesCommand(program: Command, io: Io): void {
     .description('List the images and kernels of the configuration.')
     .addOption(configOption())
     .action(action(io, (context, _args, options: ImagesOptions) => list(context, options)));
-  examples(group, 'sparkler images build', 'sparkler images list');
+  group
+    .command('prune')
+    .summary('Remove what newer builds have replaced.')
+    .description(
+      'Remove built images and kernels that are not current any more, and print their folders.\n' +
+        'What the configuration names by its path stays. Snapshots that were made with what is\n' +
+        'removed could not be used since the newer build, and still cannot.',
+    )
+    .addOption(configOption())
+    .action(action(io, (context, _args, options: ImagesOptions) => prune(context, options)));
+  examples(group, 'sparkler images build', 'sparkler images list', 'sparkler images prune');
 }

@@ -60,11 +60,7 @@ export class FakeDriver implements VmmDriver {
     return this.#add(new FakeHandle(spec, this.#options.guest, faults));
   }
 
-  async restore(
-    spec: MachineSpec,
-    files: SnapshotFiles,
-    memory: MemorySource,
-  ): Promise<VmHandle> {
+  async restore(spec: MachineSpec, files: SnapshotFiles, memory: MemorySource): Promise<VmHandle> {
     this.restores.push(memory);
     const faults = await this.#begin(spec);
     const saved: unknown = JSON.parse(await readFile(files.statePath, 'utf8'));

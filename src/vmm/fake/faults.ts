@@ -9,7 +9,7 @@ export interface FakeFaults {
   /** These operations never end. */
   readonly hang?: readonly ('pause' | 'resume' | 'snapshot' | 'close')[];
   /** These operations throw. */
-  readonly fail?: readonly ('pause' | 'resume' | 'snapshot')[];
+  readonly fail?: readonly ('pause' | 'resume' | 'snapshot' | 'stats')[];
   /** `snapshot` meets a full disk halfway. */
   readonly diskFull?: boolean;
   /** Each of pause, resume, snapshot and close takes so long, milliseconds. */

@@ -2,7 +2,16 @@ import { open, rm, writeFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SparklerError } from '../../errors.js';
-import type { MachineSpec, SnapshotFiles, VmExit, VmHandle, VmMarks, PagingStats, VmStats } from '../driver.js';
+import type {
+  MachineSpec,
+  PagingStats,
+  SnapshotFiles,
+  VmExit,
+  VmHandle,
+  VmMarks,
+  VmStats,
+  VmWrites,
+} from '../driver.js';
 import { gatedChannel, type GatedChannel } from './channel.js';
 import { faultError, type FakeFaults } from './faults.js';
 import type { FakeGuest, FakeGuestFactory } from './guest.js';
@@ -18,6 +27,8 @@ export class FakeHandle implements VmHandle {
   readonly #link: GatedChannel;
   readonly #guest: FakeGuest | undefined;
   readonly #faults: FakeFaults;
+  /** As with a real VMM: the memory of a booted VM is a file until its first snapshot. */
+  #memoryIsFile: boolean;
   #console = '';
   #exit: ((exit: VmExit) => void) | undefined;
 
@@ -31,6 +42,7 @@ export class FakeHandle implements VmHandle {
     this.spec = spec;
     this.marks = { requested: now, vmmUp: now, ...(saved && { stateLoaded: now }) };
     this.#faults = faults;
+    this.#memoryIsFile = saved === undefined;
     this.#link = gatedChannel(saved !== undefined);
     this.exited = new Promise((resolve) => (this.#exit = resolve));
     if (faults.guest === undefined) this.#guest = factory(this.#link.guest, saved);
@@ -71,6 +83,9 @@ export class FakeHandle implements VmHandle {
     return this.#step('snapshot', () => this.#write(files));
   }
   stats(): Promise<VmStats> {
+    if (this.#faults.fail?.includes('stats')) {
+      return Promise.reject(faultError('stats', this.spec.vmId));
+    }
     return Promise.resolve({ minorFaults: 0, majorFaults: 0, residentBytes: 0 });
   }
   paging(): Promise<PagingStats> {
@@ -81,6 +96,15 @@ export class FakeHandle implements VmHandle {
   }
   privatePages(): Promise<Uint8Array> {
     return Promise.resolve(new Uint8Array());
+  }
+  writes(): Promise<VmWrites> {
+    const all = this.spec.memMiB * MIB;
+    const isFile = this.#memoryIsFile;
+    return Promise.resolve({
+      running: isFile ? all : 0,
+      snapshot: isFile ? 0 : all,
+      snapshotElsewhere: all,
+    });
   }
   async close(): Promise<void> {
     if (this.#exit === undefined) return;
@@ -94,6 +118,7 @@ export class FakeHandle implements VmHandle {
       const memory = await open(memoryPath, 'wx');
       await memory.truncate(this.spec.memMiB * MIB);
       await memory.close();
+      this.#memoryIsFile = false;
     } catch (error) {
       await Promise.all([memoryPath, statePath].map((path) => rm(path, { force: true })));
       throw error;

@@ -96,11 +96,7 @@ class QemuDriver implements FootprintDriver {
     return orClose(handle, handle.waitUp(), this.#options.startMs);
   }
 
-  async restore(
-    spec: ObservedSpec,
-    files: SnapshotFiles,
-    source: MemorySource,
-  ): Promise<VmHandle> {
+  async restore(spec: ObservedSpec, files: SnapshotFiles, source: MemorySource): Promise<VmHandle> {
     const memory = await guestMemory(spec, files, source);
     const handle = await this.#start(spec, memory, files.statePath);
     const { startMs, restoreMs } = this.#options;

@@ -3,7 +3,7 @@ import { readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { asSparklerError, isErrno, SparklerError } from '../../errors.js';
-import type { PagingStats, SnapshotFiles, VmExit, VmMarks, VmStats } from '../driver.js';
+import type { PagingStats, SnapshotFiles, VmExit, VmMarks, VmStats, VmWrites } from '../driver.js';
 import type { ProcessHandle } from '../footprint.js';
 import { STATE_IN, STATE_OUT } from './command.js';
 import type { PageServerStats } from '../page-server.js';
@@ -14,6 +14,9 @@ import type { GuestMemory, QemuProcess } from './process.js';
 import { Qmp } from './qmp.js';
 
 const PAGE_BYTES = 4096;
+
+/** A block as stat(2) counts them, whatever the file system's own block is. */
+const STAT_BLOCK_BYTES = 512;
 
 /** How long a QEMU whose connection broke may take to be gone, with its reason, ms. */
 const EXIT_GRACE_MS = 1000;
@@ -32,6 +35,10 @@ export class QemuHandle implements ProcessHandle {
   #memoryMode: GuestMemory['mode'];
   #prefetchedPages = 0;
   #stateOutEnd = 0;
+  /** Ends the programs that copy memory. */
+  readonly #ending = new AbortController();
+  /** Settles when the last snapshot is written, or what there was of it removed. */
+  #saving: Promise<void> = Promise.resolve();
   #marks: VmMarks;
 
   constructor(
@@ -103,10 +110,18 @@ export class QemuHandle implements ProcessHandle {
     await this.#qmp.execute('cont');
   }
 
-  async snapshot(files: SnapshotFiles): Promise<void> {
+  snapshot(files: SnapshotFiles): Promise<void> {
+    const saving = this.#save(files);
+    this.#saving = saving.catch(() => undefined);
+    return saving;
+  }
+
+  async #save(files: SnapshotFiles): Promise<void> {
     try {
       await this.#saveState(files.statePath);
       await this.#saveMemory(files.memoryPath);
+      // Whoever wanted it has given up: nobody else would remove the files.
+      this.#ending.signal.throwIfAborted();
     } catch (error) {
       await rm(files.statePath, { force: true });
       await rm(files.memoryPath, { force: true });
@@ -147,8 +162,21 @@ export class QemuHandle implements ProcessHandle {
     return privatePages(this.pid, address, length);
   }
 
-  close(): Promise<void> {
-    return this.#process.close();
+  async writes(): Promise<VmWrites> {
+    const { size, blocks } = await this.#process.memory.stat();
+    // A private mapping is written to no file; what it is saved to is new, whole at most.
+    if (this.#memoryMode !== 'shared') {
+      return { running: 0, snapshot: size, snapshotElsewhere: size };
+    }
+    const running = Math.max(0, size - blocks * STAT_BLOCK_BYTES);
+    return { running, snapshot: 0, snapshotElsewhere: size };
+  }
+
+  async close(): Promise<void> {
+    this.#ending.abort(new SparklerError('VMM_FAILED', 'The VM was ended during its snapshot.'));
+    await this.#process.close();
+    // What a snapshot under way had written is removed then.
+    await this.#saving;
   }
 
   /** What the page server has done; nothing when it is gone, which `exited` is about to say. */
@@ -176,10 +204,11 @@ export class QemuHandle implements ProcessHandle {
   }
 
   async #saveMemory(path: string): Promise<void> {
+    const copying = { nativeDir: this.#nativeDir, signal: this.#ending.signal };
     if (this.#memoryMode !== 'shared') {
-      return savePrivateMemory(path, this.#process, this.#preload, this.#nativeDir);
+      return savePrivateMemory(path, this.#process, this.#preload, copying);
     }
-    this.#memoryMode = await saveSharedMemory(this.#memoryPath, path, this.#preload);
+    this.#memoryMode = await saveSharedMemory(this.#memoryPath, path, this.#preload, copying);
   }
 
   /**

@@ -1,12 +1,26 @@
 /** Turning a paused VM's guest memory into a snapshot's memory file. */
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { link, open } from 'node:fs/promises';
-import { promisify } from 'node:util';
 import { isErrno, SparklerError } from '../../errors.js';
-import type { Preload } from './preload.js';
-import type { QemuProcess } from './process.js';
+import type { MemoryRegion } from './preload.js';
 
-const run = promisify(execFile);
+/** The programs that copy memory: where they are, and what ends them. */
+export interface Copying {
+  /** The folder of vmm-launch and memory-save. */
+  readonly nativeDir: string;
+  /** Ends what runs, and lets nothing begin. */
+  readonly signal: AbortSignal;
+}
+
+/** The VM's end of the work; see Preload. */
+export interface MappedMemory {
+  makePrivate(): Promise<void>;
+  region(): Promise<MemoryRegion>;
+}
+
+/** What is kept of what a program says on stderr, characters. */
+const SAID_LIMIT = 2000;
 
 /**
  * The memory of a booted VM is the file itself: it gets a second name, and the VM goes on with a
@@ -16,47 +30,70 @@ const run = promisify(execFile);
 export async function saveSharedMemory(
   own: string,
   target: string,
-  preload: Preload,
+  mapped: MappedMemory,
+  copying: Copying,
 ): Promise<'shared' | 'private'> {
   try {
     await link(own, target);
   } catch (error) {
     if (!isErrno(error, 'EXDEV')) throw error;
-    await copySparse(own, target);
+    await run('cp', ['--reflink=auto', '--sparse=always', '--', own, target], copying);
     return 'shared';
   }
-  await preload.makePrivate();
+  await mapped.makePrivate();
   return 'private';
 }
 
-/** The memory of a clone: its snapshot's file and, over it, the pages that the clone wrote. */
+/**
+ * The memory of a clone: its snapshot's file and, over it, the pages that the clone wrote.
+ * @param vmm its process, and the file that it maps.
+ */
 export async function savePrivateMemory(
   target: string,
-  vmm: QemuProcess,
-  preload: Preload,
-  nativeDir: string,
+  vmm: { readonly pid: number; readonly memory: { readonly fd: number } },
+  mapped: MappedMemory,
+  copying: Copying,
 ): Promise<void> {
-  const { address, length } = await preload.region();
+  const { address, length } = await mapped.region();
   await (await open(target, 'wx', 0o600)).close();
   const args = [String(vmm.pid), address.toString(16), String(length), '/proc/self/fd/3', target];
-  const child = spawn(`${nativeDir}/memory-save`, args, {
-    stdio: ['ignore', 'ignore', 'pipe', vmm.memory.fd],
-  });
-  let said = '';
-  child.stderr?.on('data', (chunk: Buffer) => (said += chunk.toString()));
-  const code = await new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', resolve);
-  });
-  if (code !== 0) throw memoryError(said);
+  await run(`${copying.nativeDir}/memory-save`, args, copying, vmm.memory.fd);
 }
 
-async function copySparse(from: string, to: string): Promise<void> {
+/**
+ * Runs a program that ends with the daemon, and at once when the signal says so. It is gone when
+ * this returns, however it ended.
+ * @param inherited a descriptor that it gets as number 3.
+ */
+async function run(
+  program: string,
+  args: readonly string[],
+  { nativeDir, signal }: Copying,
+  inherited?: number,
+): Promise<void> {
+  if (signal.aborted) throw ended();
+  const launch = [String(process.pid), '-', '-', program, ...args];
+  const child = spawn(`${nativeDir}/vmm-launch`, launch, {
+    stdio: ['ignore', 'ignore', 'pipe', ...(inherited === undefined ? [] : [inherited])],
+  });
+  let said = '';
+  child.stderr?.on(
+    'data',
+    (chunk: Buffer) => (said = (said + chunk.toString()).slice(-SAID_LIMIT)),
+  );
+  const end = (): void => void child.kill('SIGKILL');
+  signal.addEventListener('abort', end);
   try {
-    await run('cp', ['--reflink=auto', '--sparse=always', '--', from, to]);
-  } catch (error) {
-    throw memoryError(error instanceof Error ? error.message : String(error));
+    const [code] = (await once(child, 'close')) as [number | null];
+    if (signal.aborted) throw ended();
+    if (code !== 0) throw memoryError(said);
+  } finally {
+    signal.removeEventListener('abort', end);
   }
+}
+
+function ended(): SparklerError {
+  return new SparklerError('VMM_FAILED', 'The VM was ended while its memory was saved.');
 }
 
 function memoryError(said: string): SparklerError {

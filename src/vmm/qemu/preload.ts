@@ -40,6 +40,11 @@ export class Preload {
   #ask(command: 'P' | 'A' | 'S', answerBytes: number): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       const stream = this.#stream;
+      const gone = 'The VMM ended while its memory was handled.';
+      if (stream.destroyed) {
+        reject(new SparklerError('VMM_FAILED', gone));
+        return;
+      }
       let got = Buffer.alloc(0);
       const stop = (): void => {
         stream.off('data', onData);
@@ -53,7 +58,7 @@ export class Preload {
       };
       const onClose = (): void => {
         stop();
-        reject(new SparklerError('VMM_FAILED', 'The VMM ended while its memory was handled.'));
+        reject(new SparklerError('VMM_FAILED', gone));
       };
       stream.on('data', onData);
       stream.on('close', onClose);

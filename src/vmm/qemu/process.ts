@@ -130,7 +130,14 @@ export class QemuProcess {
       await Promise.all(opened.filter((file) => file !== memoryFile).map((file) => file.close()));
       const { pid } = child;
       if (pid === undefined) throw launchError(options);
-      return new QemuProcess(Object.assign(child, { pid }), memoryFile, cgroup, uid, pageServer, options);
+      return new QemuProcess(
+        Object.assign(child, { pid }),
+        memoryFile,
+        cgroup,
+        uid,
+        pageServer,
+        options,
+      );
     } catch (error) {
       child?.kill('SIGKILL');
       await pageServer?.close();
