@@ -3,6 +3,7 @@
 import json
 import os
 import time
+import zlib
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 
@@ -15,4 +16,10 @@ def handler(event, context):
     document = json.loads(text)
     again = json.dumps(document)
     ended = time.time()
-    return {"records": len(document), "bytes": len(again), "began": began, "ended": ended}
+    return {
+        "records": len(document),
+        "bytes": len(again),
+        "crc32": zlib.crc32(again.encode()),
+        "began": began,
+        "ended": ended,
+    }

@@ -8,6 +8,8 @@ const closed = { additionalProperties: false } as const;
 const Suite = Type.String({ pattern: '^[a-z]+$' });
 const Package = Type.String({ pattern: '^[a-z0-9][a-z0-9.+-]*$' });
 const AbsolutePath = Type.String({ pattern: '^/[^,\\s]*$' });
+/** Goes through a shell that expands `*` and must see nothing else to expand. */
+const PathPattern = Type.String({ pattern: '^/[A-Za-z0-9._+*/-]+$' });
 
 const KernelRecipeSchema = Type.Object(
   {
@@ -27,6 +29,11 @@ const RootRecipeSchema = Type.Object(
     packages: Type.Array(Package),
     /** Paths that packages do not get to install, as dpkg's path-exclude. */
     exclude: Type.Array(AbsolutePath),
+    /**
+     * Paths, with `*`, that are removed once everything is installed: what may not be excluded
+     * because a package's own set-up fails without it.
+     */
+    remove: Type.Array(PathPattern),
     /** Folders whose Python files are compiled. */
     compilePython: Type.Array(AbsolutePath),
     /** Memory in MiB that a VM with this image needs. */

@@ -59,9 +59,9 @@ export async function buildRoot(build: RootBuild): Promise<Built> {
 
 /** The packages, installed: kept while only the runtimes change. */
 async function rootBase(build: RootBuild): Promise<Built> {
-  const { suite, packages, exclude, compilePython } = build.recipe;
+  const { suite, packages, exclude, remove, compilePython } = build.recipe;
   const inputs = {
-    recipe: JSON.stringify({ suite, packages, exclude, compilePython }),
+    recipe: JSON.stringify({ suite, packages, exclude, remove, compilePython }),
     format: String(FORMAT),
   };
   const parent = join(build.cacheDir, 'bases', `image-${build.name}`);
@@ -102,6 +102,8 @@ async function installPackages(build: RootBuild, work: string, tar: string): Pro
   args.push('--aptopt=APT::Sandbox::User "root"', '--aptopt=Acquire::Retries "3"');
   args.push('--aptopt=APT::Install-Recommends "false"');
   args.push(...recipe.exclude.map((path) => `--dpkgopt=path-exclude=${path}`));
+  const remove = `chroot "$1" sh -c 'rm -r ${recipe.remove.join(' ')}'`;
+  if (recipe.remove.length > 0) args.push(`--customize-hook=${remove}`);
   if (recipe.compilePython.length > 0) args.push(`--customize-hook=${compile}`);
   args.push(`--customize-hook=${list} > "$SPARKLER_PACKAGE_LIST"`);
   args.push(recipe.suite, tar, ...sources);
