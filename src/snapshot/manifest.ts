@@ -3,13 +3,23 @@ import { crc32 } from 'node:zlib';
 import { SparklerError } from '../errors.js';
 import type { VmmCapabilities } from '../vmm/index.js';
 
-export const MANIFEST_FORMAT = 1;
+export const MANIFEST_FORMAT = 2;
 
 /** The VMM that wrote the state and the only one that may read it. */
 export type VmmIdentity = Pick<
   VmmCapabilities,
   'vmm' | 'version' | 'machine' | 'cpuModel' | 'accelerator'
 >;
+
+/** How a snapshot's non-zero regions are found; sizes in pages. */
+export interface RegionSettings {
+  /** The snapshot has overlay regions: `record_regions`. */
+  readonly record: boolean;
+  /** Gaps of fewer zero pages become part of a region. */
+  readonly intervalThreshold: number;
+  /** Shorter regions are not mapped on their own. */
+  readonly sizeThreshold: number;
+}
 
 export interface SnapshotManifest {
   readonly format: typeof MANIFEST_FORMAT;
@@ -34,8 +44,18 @@ export interface SnapshotManifest {
   readonly stateFile: string;
   readonly memoryBytes: number;
   readonly stateBytes: number;
-  /** CRC-32 of the device state. */
-  readonly stateCrc32: number;
+  /** CRC32C of each 64 KiB of the device state, the last one shorter. */
+  readonly stateSums: readonly number[];
+  /**
+   * SHA-256 over the memory's checksum table (file `sums`: CRC32C of each 64 KiB), hexadecimal: the
+   * memory's identity, which all that is derived from it carries. Empty for the moment between the
+   * snapshot and its summing up.
+   */
+  readonly memoryId: string;
+  /** CRC32C of the bitmap of pages that are not zero (file `nonzero`); 0 while `memoryId` is empty. */
+  readonly nonZeroSum: number;
+  /** FaaSnap's regions, as `POST /snapshots` asked for them. */
+  readonly regions: RegionSettings;
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
   /** The files are known to be on the disk, not only in the page cache. */
@@ -105,7 +125,10 @@ const SHAPE: Shape = {
   stateFile: 'string',
   memoryBytes: 'number',
   stateBytes: 'number',
-  stateCrc32: 'number',
+  stateSums: 'numbers',
+  memoryId: 'string',
+  nonZeroSum: 'number',
+  regions: { record: 'boolean', intervalThreshold: 'number', sizeThreshold: 'number' },
   createdAt: 'number',
   durable: 'boolean',
   bootId: 'string',

@@ -1,8 +1,8 @@
 /** The snapshots' folders: `snapshots/<ssId>/` with memory, state, and the manifest, written last. */
 import { lstatSync, mkdirSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { mkdir, open, readFile, rm, stat } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
 import { join, resolve } from 'node:path';
-import { crc32 } from 'node:zlib';
 import { isErrno, SparklerError } from '../errors.js';
 import {
   hostBootId,
@@ -19,15 +19,22 @@ import {
   type SnapshotManifest,
   type VmmIdentity,
 } from './manifest.js';
+import { checkSums, makeSums, type PageTools } from './native.js';
 import { allowedPath, checkSsId } from './place.js';
+import { TrustedFiles } from './trust.js';
+import { crc32c } from './working-set/crc32c.js';
 
 const MANIFEST = 'manifest.json';
 const MEMORY = 'memory';
 const STATE = 'state';
+const SUMS = 'sums';
+const NON_ZERO = 'nonzero';
 /** What a journal entry's attribute `purpose` says of a snapshot. */
 const MAKE = 'make';
 const REMOVE = 'remove';
 const MIB = 1024 * 1024;
+/** Bytes of device state under one checksum. */
+const BLOCK_BYTES = 64 * 1024;
 /** A block of `stat`, bytes, whatever the file system's own block is. */
 const STAT_BLOCK = 512;
 
@@ -35,6 +42,18 @@ export interface SnapshotStoreOptions {
   readonly dataDir: string;
   /** Folders beside `dataDir/snapshots` in which callers may have files put. */
   readonly snapshotDirs: readonly string[];
+  readonly tools: PageTools;
+}
+
+/** A snapshot that was proved whole: what a restore is made of. */
+export interface LoadedSnapshot {
+  readonly manifest: SnapshotManifest;
+  readonly memoryPath: string;
+  /** The memory's checksum table and the bitmap of its pages that are not zero. */
+  readonly sumsPath: string;
+  readonly nonZeroPath: string;
+  /** Its folder, where what is recorded of it is kept. */
+  readonly dir: string;
 }
 
 /** A snapshot that is about to be taken: where everything will lie, and what to journal first. */
@@ -54,7 +73,9 @@ export type SnapshotFacts = Omit<
   | 'stateFile'
   | 'memoryBytes'
   | 'stateBytes'
-  | 'stateCrc32'
+  | 'stateSums'
+  | 'memoryId'
+  | 'nonZeroSum'
   | 'createdAt'
   | 'durable'
   | 'bootId'
@@ -73,8 +94,14 @@ export class SnapshotStore {
   /** The plan that each snapshot of this run was made by, while it is there. */
   readonly #current = new Map<string, SnapshotPlan>();
   #writing: Promise<void> = Promise.resolve();
+  /** Snapshots whose memory is being summed up, with the manifest that then holds. */
+  readonly #summing = new Map<string, Promise<SnapshotManifest>>();
+  readonly #tools: PageTools;
+  /** Files of snapshots, and what is derived from them, that were found whole. */
+  readonly trusted = new TrustedFiles();
 
   constructor(options: SnapshotStoreOptions) {
+    this.#tools = options.tools;
     this.dir = join(options.dataDir, 'snapshots');
     this.#others = options.snapshotDirs;
     mkdirSync(this.dir, { recursive: true, mode: 0o700 });
@@ -123,14 +150,20 @@ export class SnapshotStore {
       stateFile: relativeTo(plan.dir, statePath),
       memoryBytes: memory.size,
       stateBytes: state.length,
-      stateCrc32: crc32(state),
+      stateSums: blockSums(state),
+      memoryId: '',
+      nonZeroSum: 0,
       createdAt: Date.now(),
       durable: false,
       bootId: hostBootId(),
     };
     this.#current.set(plan.ssId, plan);
     writeManifest(plan.dir, manifest);
-    this.#writing = this.#writing.then(() => this.#toDisk(plan, manifest));
+    await this.trusted.trust(statePath);
+    const summed = this.#sumUp(plan.dir, manifest, true);
+    // It is summed up again by whoever needs it, and says then what was wrong.
+    summed.catch(() => undefined);
+    this.#writing = this.#writing.then(() => this.#toDisk(plan, summed));
     return recordOf(manifest, plan.dir, memory.blocks * STAT_BLOCK + state.length);
   }
 
@@ -140,14 +173,75 @@ export class SnapshotStore {
   }
 
   /**
-   * Reads the manifest and proves that the snapshot is whole and fits.
+   * Reads the manifest and proves that the snapshot is whole and fits. Its files are read in full
+   * only when they are not as they were when they were last found whole: see TrustedFiles.
    * @throws SparklerError SNAPSHOT_UNUSABLE with the reason.
    */
-  async load(record: StoredSnapshot, fitness: Fitness): Promise<SnapshotManifest> {
-    const { manifest } = await this.#verify(record.ssId);
-    const misfit = findMisfit(manifest, fitness);
+  async load(record: StoredSnapshot, fitness: Fitness): Promise<LoadedSnapshot> {
+    const loaded = await this.loadAnywhere(record);
+    const misfit = findMisfit(loaded.manifest, fitness);
     if (misfit !== undefined) throw unusable(misfit);
-    return manifest;
+    return loaded;
+  }
+
+  /** `load` without asking whether the snapshot fits this host's VMM, image and kernel. */
+  async loadAnywhere({ ssId }: Pick<StoredSnapshot, 'ssId'>): Promise<LoadedSnapshot> {
+    const dir = join(this.dir, ssId);
+    const known = await this.#summing.get(ssId);
+    const found = known ?? (await this.#verify(ssId)).manifest;
+    const manifest = found.memoryId === '' ? await this.#sumUp(dir, found, false) : found;
+    const loaded = loadedFrom(dir, manifest);
+    const { memoryPath, sumsPath, nonZeroPath } = loaded;
+    await Promise.all([
+      this.trusted.verify(sumsPath, () => checkDigest(sumsPath, manifest.memoryId)),
+      this.trusted.verify(nonZeroPath, () => checkSum(nonZeroPath, manifest.nonZeroSum)),
+      stat(memoryPath).then(({ size }) => {
+        if (size !== manifest.memoryBytes) throw unusable('its memory file has another size');
+      }, missingMemory),
+    ]);
+    await this.trusted.verify(memoryPath, () => checkSums(memoryPath, sumsPath, this.#tools));
+    return loaded;
+  }
+
+  /** Reads and verifies all of it, whatever is known. @throws SparklerError SNAPSHOT_UNUSABLE */
+  async verify(record: Pick<StoredSnapshot, 'ssId'>): Promise<LoadedSnapshot> {
+    const { manifest } = await this.#verify(record.ssId);
+    const { memoryPath, sumsPath, nonZeroPath } = loadedFrom(join(this.dir, record.ssId), manifest);
+    const statePath = resolve(join(this.dir, record.ssId), manifest.stateFile);
+    for (const path of [memoryPath, sumsPath, nonZeroPath, statePath]) this.trusted.forget(path);
+    await this.#verify(record.ssId);
+    return this.loadAnywhere(record);
+  }
+
+  /**
+   * Makes the checksum table and the bitmap of non-zero pages, and a manifest that knows them.
+   * @param isNew the memory file was just written: what it holds is what it should hold.
+   */
+  #sumUp(dir: string, manifest: SnapshotManifest, isNew: boolean): Promise<SnapshotManifest> {
+    const { ssId } = manifest;
+    const running = this.#summing.get(ssId);
+    if (running) return running;
+    const summing = this.#sumUpNow(dir, manifest, isNew).finally(() => this.#summing.delete(ssId));
+    this.#summing.set(ssId, summing);
+    return summing;
+  }
+
+  async #sumUpNow(
+    dir: string,
+    manifest: SnapshotManifest,
+    isNew: boolean,
+  ): Promise<SnapshotManifest> {
+    const { memoryPath, sumsPath, nonZeroPath } = loadedFrom(dir, manifest);
+    const wasDurable = manifest.durable;
+    // What a daemon left that was killed meanwhile.
+    for (const path of [sumsPath, nonZeroPath]) await rm(path, { force: true });
+    await makeSums(memoryPath, sumsPath, nonZeroPath, this.#tools);
+    const [sums, nonZero] = await Promise.all([readFile(sumsPath), readFile(nonZeroPath)]);
+    const summed = { ...manifest, memoryId: digestOf(sums), nonZeroSum: crc32c(nonZero) };
+    if (isNew && this.#current.get(manifest.ssId)?.dir !== dir) throw unusable('it was deleted');
+    writeManifest(dir, { ...summed, durable: wasDurable });
+    for (const path of [memoryPath, sumsPath, nonZeroPath]) await this.trusted.trust(path);
+    return summed;
   }
 
   /** The record of the snapshot in folder `ssId`, from its manifest. @throws SNAPSHOT_UNUSABLE */
@@ -215,21 +309,20 @@ export class SnapshotStore {
     const dir = join(this.dir, ssId);
     const manifest = decodeManifest((await read(join(dir, MANIFEST), 'its manifest')).toString());
     if (manifest.ssId !== ssId) throw unusable(`its manifest is that of ${manifest.ssId}`);
-    const state = await read(resolve(dir, manifest.stateFile), 'its state file');
-    if (state.length !== manifest.stateBytes) throw unusable('its state file has another size');
-    if (crc32(state) !== manifest.stateCrc32) throw unusable('its state file is damaged');
-    const memory = await stat(resolve(dir, manifest.memoryFile)).catch((error: unknown) => {
-      throw unusable('its memory file is missing', error);
-    });
+    const statePath = resolve(dir, manifest.stateFile);
+    await this.trusted.verify(statePath, () => checkState(statePath, manifest));
+    const memory = await stat(resolve(dir, manifest.memoryFile)).catch(missingMemory);
     if (memory.size !== manifest.memoryBytes) throw unusable('its memory file has another size');
-    return { manifest, diskBytes: memory.blocks * STAT_BLOCK + state.length };
+    return { manifest, diskBytes: memory.blocks * STAT_BLOCK + manifest.stateBytes };
   }
 
   /** Puts the files on the disk and says so in the manifest. Failing, it stays not durable. */
-  async #toDisk(plan: SnapshotPlan, manifest: SnapshotManifest): Promise<void> {
+  async #toDisk(plan: SnapshotPlan, summed: Promise<SnapshotManifest>): Promise<void> {
     try {
-      await sync(plan.files.memoryPath);
-      await sync(plan.files.statePath);
+      const manifest = await summed;
+      const { sumsPath, nonZeroPath } = loadedFrom(plan.dir, manifest);
+      const { memoryPath, statePath } = plan.files;
+      for (const path of [memoryPath, statePath, sumsPath, nonZeroPath]) await sync(path);
       // Deleted meanwhile, and perhaps another one made under the same id.
       if (this.#current.get(plan.ssId) !== plan) return;
       writeManifest(plan.dir, { ...manifest, durable: true });
@@ -260,6 +353,48 @@ function recordOf(manifest: SnapshotManifest, dir: string, diskBytes: number): S
     createdAt,
     diskBytes,
   };
+}
+
+function loadedFrom(dir: string, manifest: SnapshotManifest): LoadedSnapshot {
+  return {
+    manifest,
+    memoryPath: resolve(dir, manifest.memoryFile),
+    sumsPath: join(dir, SUMS),
+    nonZeroPath: join(dir, NON_ZERO),
+    dir,
+  };
+}
+
+function blockSums(bytes: Buffer): number[] {
+  const sums: number[] = [];
+  for (let at = 0; at < bytes.length; at += BLOCK_BYTES) {
+    sums.push(crc32c(bytes.subarray(at, at + BLOCK_BYTES)));
+  }
+  return sums;
+}
+
+async function checkState(path: string, manifest: SnapshotManifest): Promise<void> {
+  const state = await read(path, 'its state file');
+  if (state.length !== manifest.stateBytes) throw unusable('its state file has another size');
+  const sums = blockSums(state);
+  const bad = sums.findIndex((sum, block) => sum !== manifest.stateSums[block]);
+  if (bad >= 0) throw unusable(`its state file is damaged at byte ${bad * BLOCK_BYTES}`);
+}
+
+const digestOf = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
+
+async function checkDigest(path: string, digest: string): Promise<void> {
+  if (digestOf(await read(path, 'its table of checksums')) === digest) return;
+  throw unusable('its table of checksums is damaged');
+}
+
+async function checkSum(path: string, sum: number): Promise<void> {
+  if (crc32c(await read(path, 'its map of pages')) === sum) return;
+  throw unusable('its map of pages is damaged');
+}
+
+function missingMemory(error: unknown): never {
+  throw unusable('its memory file is missing', error);
 }
 
 /** Why the snapshot cannot run here; undefined when it can. */

@@ -49,6 +49,7 @@ it('is ended with all that it started and wrote', async () => {
     closeMs: timeouts.closeMs,
     startMs: timeouts.vmmStartMs,
     restoreMs: timeouts.restoreMs,
+    pageServerMs: timeouts.restoreMs,
   });
   const { kernelPath, initrdPath } = await resolveKernel(config, config.defaultKernel);
   const vm = join(dir, 'vm');

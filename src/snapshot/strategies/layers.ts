@@ -1,0 +1,59 @@
+/** Layered guest memory: what lies over what, as data. */
+import type { MappedRegion } from '../../vmm/index.js';
+import { overlayRegions } from '../working-set/loading-set.js';
+import {
+  difference,
+  intersection,
+  PAGE_BYTES,
+  runsFromBitmap,
+  type Run,
+} from '../working-set/runs.js';
+import type { WorkingSet } from '../working-set/working-set-layout.js';
+import type { SnapshotManifest } from '../manifest.js';
+
+/** Non-zero regions, mapped from the memory file; what is between them is zero. */
+export interface Overlay {
+  readonly base: 'memory' | 'anonymous';
+  readonly regions: readonly MappedRegion[];
+}
+
+/**
+ * The overlay regions of a memory. Where `sizeThreshold` leaves out pages that are not zero, the
+ * memory file must lie under them all: a guest never sees zeros in place of its data. (The original
+ * has anonymous memory there.)
+ */
+export function overlayOf(nonZero: Uint8Array, pages: number, manifest: SnapshotManifest): Overlay {
+  const runs = overlayRegions(nonZero, pages, manifest.regions);
+  const missed = difference(runsFromBitmap(nonZero, pages), runs);
+  return {
+    base: missed.length === 0 ? 'anonymous' : 'memory',
+    regions: runs.map((run) => ({ ...run, from: 'memory', filePage: run.page, populate: 'no' })),
+  };
+}
+
+/** The working set's regions mapped from its own file, in the file's order. */
+export function workingSetRegions(set: WorkingSet, populate: 'no' | 'read'): MappedRegion[] {
+  let filePage = set.dataAt / PAGE_BYTES;
+  return set.regions.map(({ page, pages }) => {
+    const region: MappedRegion = { page, pages, from: 'workingSet', filePage, populate };
+    filePage += pages;
+    return region;
+  });
+}
+
+/**
+ * What to populate of `runs`, in their order: pages that are known to be written become private at
+ * once, the others stay shared.
+ */
+export function populateRegions(runs: readonly Run[], written: readonly Run[]): MappedRegion[] {
+  const as =
+    (populate: 'read' | 'write') =>
+    (run: Run): MappedRegion => ({
+      ...{ page: run.page, pages: run.pages },
+      ...{ from: 'base', filePage: 0, populate },
+    });
+  return runs.flatMap((run) => [
+    ...difference([run], written).map(as('read')),
+    ...intersection([run], written).map(as('write')),
+  ]);
+}

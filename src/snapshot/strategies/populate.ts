@@ -1,0 +1,94 @@
+/**
+ * Beyond the papers: the working set in the order of its first touches, mapped from its compact file
+ * and entered in the VMM's page tables by a thread of the VMM while the guest already runs. Neither
+ * major nor minor faults are left on it, and clones still share its clean pages. Pages that an
+ * invocation writes anyway are copied ahead of the guest.
+ */
+import { combineRecordings } from '../working-set/combine.js';
+import { layersFromTrace } from '../working-set/layers.js';
+import { loadingSet } from '../working-set/loading-set.js';
+import { difference, hasBit, runsFromPages, type Run } from '../working-set/runs.js';
+import type { WorkingSets } from '../working-sets.js';
+import { overlayOf, populateRegions, workingSetRegions } from './layers.js';
+import { recordTrace } from './record.js';
+import type { PreparedRestore, RestoreContext, RestoreStrategy } from './strategy.js';
+
+/** Pages that are touched one after the other and loaded together. */
+const GROUP_PAGES = 256;
+/** Gaps of fewer pages are loaded too: a mapping costs more than a few pages. */
+const INTERVAL_THRESHOLD = 32;
+
+export const populate: RestoreStrategy = {
+  name: 'populate',
+  needs: ['layers', 'userfault'],
+  async prepare(context) {
+    const { sets } = context;
+    const made = (await sets.file('populate')) !== undefined || (await makePopulateFile(sets));
+    return made ? mapped(context) : firstTime(context);
+  },
+};
+
+function firstTime(context: RestoreContext): PreparedRestore {
+  const { sets, mayRecord } = context;
+  if (!mayRecord) {
+    const why = 'another invocation is being recorded; pages come on demand';
+    return { memory: { kind: 'file' }, why, records: false };
+  }
+  const recording = recordTrace(context, async () => void (await makePopulateFile(sets)));
+  return { ...recording, why: 'nothing is recorded yet: this invocation is', records: true };
+}
+
+async function mapped(context: RestoreContext): Promise<PreparedRestore> {
+  const { sets, cache } = context;
+  const set = await sets.file('populate');
+  if (set === undefined) return firstTime(context);
+  const overlay = overlayOf(await sets.nonZero(), sets.pages, sets.snapshot.manifest);
+  const pages = await sets.written();
+  const written = pages === undefined ? [] : runsFromPages(pages.toSorted());
+  const zeros = zeroRuns(set.regions, written);
+  const path = sets.filePath('populate');
+  return {
+    memory: {
+      kind: 'layers',
+      base: overlay.base,
+      regions: [
+        ...overlay.regions,
+        ...workingSetRegions(set, 'no'),
+        ...populateRegions([...set.regions, ...zeros], written),
+      ],
+      workingSetPath: path,
+    },
+    why: `${set.regions.length} regions in the order of first touch are populated beside the restore, ${pages === undefined ? 'none' : pages.length} pages of them for writing`,
+    records: false,
+    beside: cache.once(path, () => sets.load('populate')),
+    ...(pages === undefined && { finish: learnWritten(context) }),
+  };
+}
+
+/** Written pages outside of the working-set file: they were zero in the snapshot. */
+function zeroRuns(regions: readonly Run[], written: readonly Run[]): Run[] {
+  const inFile = [...regions].sort((a, b) => a.page - b.page);
+  return difference(written, inFile);
+}
+
+/** After the first populated restore: the pages that the VM then owns were written by the guest. */
+function learnWritten({ sets, event }: RestoreContext): PreparedRestore['finish'] {
+  return async (machine) => {
+    const own = await machine.privatePages();
+    const pages: number[] = [];
+    for (let page = 0; page < sets.pages; page++) if (hasBit(own, page)) pages.push(page);
+    await sets.putWritten(Uint32Array.from(pages), event);
+  };
+}
+
+/** Writes the compact file from the recorded traces. False when there is none. */
+export async function makePopulateFile(sets: WorkingSets): Promise<boolean> {
+  const traces = await sets.traces();
+  if (traces.length === 0) return false;
+  // Pages that at least half of the recordings touched: the rest would be loaded for nothing.
+  const pages = combineRecordings(traces, Math.ceil(traces.length / 2));
+  const layers = layersFromTrace(pages, sets.pages, GROUP_PAGES);
+  const options = { intervalThreshold: INTERVAL_THRESHOLD };
+  await sets.make('populate', loadingSet(layers, await sets.nonZero(), options));
+  return true;
+}
