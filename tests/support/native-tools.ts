@@ -15,13 +15,13 @@ export class NativeTools {
   readonly dir = mkdtempSync(join(tmpdir(), 'sparkler-tools-'));
   readonly #children: ChildProcess[] = [];
 
-  constructor(tools: readonly string[], helpers: readonly string[] = []) {
+  constructor(tools: readonly string[], programs: readonly string[] = []) {
     const targets = tools.map((tool) => this.path(tool));
     const make = ['-s', '-C', join(REPOSITORY, 'native'), 'SANITIZE=1', `OUT=${this.dir}`];
     if (targets.length > 0) execFileSync('make', [...make, ...targets]);
-    for (const helper of helpers) {
-      const source = join(REPOSITORY, 'tests/support/native', `${helper}.c`);
-      execFileSync('gcc', ['-o', this.path(helper), source]);
+    for (const program of programs) {
+      const source = join(REPOSITORY, 'tests/support/native', `${program}.c`);
+      execFileSync('gcc', ['-o', this.path(program), source]);
     }
   }
 
