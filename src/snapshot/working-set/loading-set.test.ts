@@ -5,12 +5,12 @@ import type { GroupedRun, Run } from './runs.js';
 /** A bitmap from a row of `1` and `0`, page 0 first. */
 function bitmap(row: string): Uint8Array {
   const bytes = new Uint8Array(Math.ceil(row.length / 8));
-  [...row].forEach((bit, page) => {
-    if (bit === '1') bytes[page >> 3] = (bytes[page >> 3] ?? 0) | (1 << (page & 7));
-  });
+  for (let page = 0; page < row.length; page++) {
+    if (row[page] === '1') bytes[page >> 3] = (bytes[page >> 3] ?? 0) | (1 << (page & 7));
+  }
   return bytes;
 }
-const groups = (row: string): Uint16Array => Uint16Array.from([...row].map(Number));
+const groups = (row: string): Uint16Array => Uint16Array.from(row, Number);
 const run = (page: number, pages: number, group: number): GroupedRun => ({ page, pages, group });
 
 describe('the overlay regions', () => {

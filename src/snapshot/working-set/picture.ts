@@ -42,12 +42,12 @@ const KINDS = [
 type Kind = (typeof KINDS)[number]['name'];
 
 const STYLE = `
-  svg { background: #ffffff; font: 12px system-ui, sans-serif; }
+  svg { font: 12px system-ui, sans-serif; } .paper { fill: #ffffff; }
   text { fill: #1f2328; } .soft { fill: #59636e; }
   .hit { fill: #1a7f5a; } .miss { fill: #d1242f; } .spare { fill: #e3a008; }
   .rest { fill: #9db7d5; } .zero { fill: #eef1f4; }
   @media (prefers-color-scheme: dark) {
-    svg { background: #0d1117; }
+    .paper { fill: #0d1117; }
     text { fill: #e6edf3; } .soft { fill: #9198a1; }
     .hit { fill: #3fb68b; } .miss { fill: #ff6b6b; } .spare { fill: #d9a520; }
     .rest { fill: #41607f; } .zero { fill: #1b222b; }
@@ -84,6 +84,7 @@ export function memoryPicture(input: PictureInput, options: PictureOptions = {})
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="${title}">
 <style>${STYLE}
 </style>
+<rect class="paper" width="100%" height="100%"/>
 <text x="${LABELS}" y="${MARGIN + SQUARE}" font-weight="600">${title}</text>
 <text class="soft" x="${LABELS}" y="${MARGIN + LINE + SQUARE - 2}">${bytes}</text>
 ${addresses(rows, cellPages, top)}
@@ -102,7 +103,7 @@ function defaultCellPages(pages: number): number {
 function addresses(rows: number, cellPages: number, top: number): string {
   const labels: string[] = [];
   for (let row = 0; row < rows; row += LABEL_ROWS) {
-    const y = top + row * CELL + SQUARE - 2;
+    const y = top + (row + 1) * CELL;
     const text = mib(row * COLUMNS * cellPages);
     labels.push(
       `<text class="soft" x="${LABELS - 8}" y="${y}" text-anchor="end" font-size="10">${text}</text>`,
