@@ -19,10 +19,13 @@ import { scanSnapshots, SnapshotStore } from './snapshot/index.js';
 import { createLogger, type Logger } from './telemetry/index.js';
 import {
   chooseAccelerator,
+  chooseCgroupRoot,
   createQemuDriver,
+  findCgroupHost,
   findCgroupMount,
   probe,
   qemuVersion,
+  tryCgroupRoot,
   type QemuOptions,
   type VmmDriver,
 } from './vmm/index.js';
@@ -43,9 +46,6 @@ export interface Daemon {
   close(): Promise<void>;
 }
 
-/** Where all VMs' cgroups are, below the mount of cgroup version 2. */
-const CGROUP_PARENT = 'sparkler';
-
 /**
  * Starts the daemon: takes the data folder, ends what an earlier daemon left in it, and listens.
  * @throws SparklerError DATA_IN_USE, INVALID_CONFIG, DEPENDENCY_MISSING; nothing is left running.
@@ -62,9 +62,10 @@ export async function startDaemon(
     const reclaimed = await cleanUp(config, registry, store, logger);
     await scan(registry, store, logger);
     const images = overrides.images ?? imagesOf(config);
-    const { driver, reason } = await driverOf(config, overrides.driver, registry, images);
+    const { driver, reason, warnings } = await driverOf(config, overrides.driver, registry, images);
+    for (const warning of warnings) logger.warn(warning);
     const version = ownVersion();
-    const deps = { config, registry, driver, images, store, logger, version, reclaimed };
+    const deps = { config, registry, driver, images, store, logger, version, reclaimed, warnings };
     platform = await createPlatform({ ...deps, acceleratorReason: reason });
     return await listen(platform, config, logger);
   } catch (error) {
@@ -130,18 +131,37 @@ async function driverOf(
   given: VmmDriver | undefined,
   registry: Registry,
   images: ImagePort,
-): Promise<{ driver: VmmDriver; reason: string }> {
-  if (given) return { driver: given, reason: 'the driver was given' };
+): Promise<{ driver: VmmDriver; reason: string; warnings: readonly string[] }> {
+  if (given) return { driver: given, reason: 'the driver was given', warnings: [] };
   const version = await qemuVersion(config.vmm.qemuPath);
+  const { root, warnings } = await cgroupRootOf(config);
   const kernel = await kernelOf(config, images);
   const { accelerator, reason } = await chooseAccelerator({
     setting: config.accel,
     // It is the host's, not the data folder's.
     rememberIn: join(config.cacheDir, 'accelerator.json'),
     dependsOn: `qemu ${version} kernel ${kernel?.id ?? 'none'}`,
-    probeKvm: () => probeKvm(config, registry, kernel),
+    probeKvm: () => probeKvm(config, root, registry, kernel),
   });
-  return { driver: await createQemuDriver(qemuOptions(config, accelerator)), reason };
+  const driver = await createQemuDriver(qemuOptions(config, accelerator, root));
+  return { driver, reason, warnings };
+}
+
+/** @throws SparklerError INVALID_CONFIG when the configured one cannot be used. */
+async function cgroupRootOf(
+  config: Config,
+): Promise<{ root: string | undefined; warnings: readonly string[] }> {
+  const { cgroupRoot } = config.vmm;
+  const attempt = (path: string): Promise<string | undefined> => tryCgroupRoot(path, nativeDir());
+  if (cgroupRoot === '') {
+    const { root, warning } = await chooseCgroupRoot(findCgroupHost(), attempt);
+    return { root, warnings: warning === undefined ? [] : [warning] };
+  }
+  const refusal = await attempt(cgroupRoot);
+  if (refusal === undefined) return { root: cgroupRoot, warnings: [] };
+  throw new SparklerError('INVALID_CONFIG', `vmm.cgroupRoot cannot be used: ${refusal}.`, {
+    field: 'vmm.cgroupRoot',
+  });
 }
 
 /** The default kernel, undefined while it is not built: the daemon starts all the same. */
@@ -157,11 +177,12 @@ async function kernelOf(config: Config, images: ImagePort): Promise<KernelInfo |
 /** Runs a guest with KVM and journals it: no platform looks after it. */
 async function probeKvm(
   config: Config,
+  cgroupRoot: string | undefined,
   registry: Registry,
   kernel: KernelInfo | undefined,
 ): Promise<string | undefined> {
   if (kernel === undefined) return 'the guest kernel that would prove it is not built';
-  const kvm = await createQemuDriver(qemuOptions(config, 'kvm'));
+  const kvm = await createQemuDriver(qemuOptions(config, 'kvm', cgroupRoot));
   const open: number[] = [];
   const driver: VmmDriver = {
     capabilities: kvm.capabilities,
@@ -181,15 +202,17 @@ async function probeKvm(
   return answer;
 }
 
-function qemuOptions(config: Config, accelerator: 'kvm' | 'tcg'): QemuOptions {
+function qemuOptions(
+  config: Config,
+  accelerator: 'kvm' | 'tcg',
+  cgroupRoot: string | undefined,
+): QemuOptions {
   const { vmm, limits, timeouts } = config;
-  const mount = findCgroupMount();
-  const found = mount === undefined ? undefined : join(mount, CGROUP_PARENT);
   return {
     accelerator,
     qemuPath: vmm.qemuPath,
-    nativeDir: join(ownFolder(), 'build', 'native'),
-    cgroupRoot: vmm.cgroupRoot === '' ? found : vmm.cgroupRoot,
+    nativeDir: nativeDir(),
+    cgroupRoot,
     firstUid: vmm.firstUid,
     uidCount: vmm.uidCount,
     tbSizeMiB: vmm.tbSizeMiB,
@@ -241,6 +264,11 @@ function ownFolder(): string {
   let dir = import.meta.dirname;
   while (!existsSync(join(dir, 'package.json')) && dir !== dirname(dir)) dir = dirname(dir);
   return dir;
+}
+
+/** The folder of the programs in C. */
+function nativeDir(): string {
+  return join(ownFolder(), 'build', 'native');
 }
 
 function ownVersion(): string {

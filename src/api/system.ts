@@ -13,6 +13,9 @@ const Info = Type.Object(
     acceleratorReason: Type.String({ description: 'Why this one.' }),
     vmm: Type.String({ description: 'Name and version of the VMM.' }),
     dataDir: Type.String({ description: 'The data folder.' }),
+    warnings: Type.Array(Type.String(), {
+      description: 'What this host does not let the daemon do.',
+    }),
     reclaimed: Type.Record(Type.String(), Type.Integer({ description: 'How many.' }), {
       description: 'What the last daemon left and this one ended when it started, by kind.',
     }),
@@ -39,7 +42,10 @@ export function systemRoutes(app: Api, { platform }: ApiContext): void {
         response: { 200: ref(Info), ...errorAnswers() },
       },
     },
-    () => ({ ...platform.info(), reclaimed: { ...platform.info().reclaimed } }),
+    () => {
+      const info = platform.info();
+      return { ...info, warnings: [...info.warnings], reclaimed: { ...info.reclaimed } };
+    },
   );
   app.get(
     '/healthz',

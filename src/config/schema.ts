@@ -89,7 +89,8 @@ const vmm = Type.Object(
     tbSizeMiB: count(64, 4_096, "QEMU's translation buffer in software emulation, MiB."),
     cgroupRoot: Type.String({
       default: '',
-      description: 'Folder of the cgroup v2 tree for microVMs; empty: found.',
+      description:
+        'Folder of the cgroup v2 tree for microVMs. Empty: found where the daemon may make cgroups; where it may not, microVMs run without.',
     }),
   },
   { default: {}, additionalProperties: false, description: 'The VMM processes.' },

@@ -87,7 +87,7 @@ export class DiskLedger {
 }
 
 async function sum(claims: readonly Claim[]): Promise<number> {
-  const bytes = await Promise.all(claims.map((claim) => claim.bytes()));
+  const bytes = await Promise.all(claims.map(async (claim) => claim.bytes()));
   return bytes.reduce((total, some) => total + some, 0);
 }
 

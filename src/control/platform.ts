@@ -40,6 +40,8 @@ export interface PlatformDeps {
   readonly acceleratorReason: string;
   /** What `reclaim` ended before this platform was made. */
   readonly reclaimed: Readonly<Record<string, number>>;
+  /** What this host does not let the daemon do, for the operator. */
+  readonly warnings?: readonly string[];
   /** Instead of asking the file systems how much is free. */
   readonly freeBytes?: FreeBytes;
 }
@@ -177,11 +179,11 @@ class LocalPlatform implements Platform {
   }
 
   info(): PlatformInfo {
-    const { driver, version, acceleratorReason, config, reclaimed } = this.#deps;
+    const { driver, version, acceleratorReason, config, reclaimed, warnings = [] } = this.#deps;
     const { accelerator, vmm, version: vmmVersion } = driver.capabilities;
     const { dataDir } = config;
     const vmmName = `${vmm} ${vmmVersion}`;
-    return { version, accelerator, acceleratorReason, vmm: vmmName, dataDir, reclaimed };
+    return { version, accelerator, acceleratorReason, vmm: vmmName, dataDir, warnings, reclaimed };
   }
   metrics(): Promise<string> {
     return this.#metrics.text();

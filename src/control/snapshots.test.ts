@@ -74,6 +74,19 @@ describe('taking a snapshot', () => {
     expect(manifest).toMatchObject({ durable: true, instances: [1], imageId: 'image-debian' });
   });
 
+  it('names the image that its VM runs, also when a newer one was built since', async () => {
+    const image = { id: 'image-old' };
+    const vmId = await open({ image });
+    image.id = 'image-new';
+    const { snapshot } = await bed.platform.takeSnapshot({ vmId });
+    const { ssId } = snapshot;
+    await expect(bed.platform.invoke({ ...hello, ssId })).rejects.toMatchObject({
+      code: 'SNAPSHOT_UNUSABLE',
+    });
+    image.id = 'image-old';
+    expect(await bed.platform.invoke({ ...hello, ssId })).toMatchObject({ result: '{"count":5}' });
+  });
+
   it('waits until the VM is idle', async () => {
     const vmId = await open();
     const busy = bed.platform.invoke({ ...hello, vmId, params: '{"add":1,"sleepMs":30}' });

@@ -17,7 +17,6 @@ import type { DiskLedger } from './disk.js';
 import { invalid, notFound } from './errors.js';
 import type { Functions } from './functions.js';
 import { newId } from './ids.js';
-import type { ImagePort } from './ports.js';
 import type { SnapshotInput, SnapshotPatch, SnapshotRecord, SnapshotTaken } from './types.js';
 import type { Vm } from './vm.js';
 import type { Vms } from './vms.js';
@@ -27,7 +26,6 @@ export interface SnapshotsDeps {
   readonly registry: Registry;
   readonly store: SnapshotStore;
   readonly driver: VmmDriver;
-  readonly images: ImagePort;
   readonly functions: Functions;
   readonly metrics: Metrics;
   readonly ledger: DiskLedger;
@@ -151,7 +149,7 @@ export class Snapshots {
   async #take(vm: Vm, plan: SnapshotPlan): Promise<Written> {
     const { registry, store } = this.#deps;
     const { machine, session } = vm.live();
-    const facts = await this.#facts(vm, session.instances);
+    const facts = this.#facts(vm, session.instances);
     const ids = registry.journal.intendAll(plan.intents);
     try {
       await store.prepare(plan);
@@ -180,14 +178,11 @@ export class Snapshots {
     }
   }
 
-  async #facts(vm: Vm, instances: readonly number[]): Promise<SnapshotFacts> {
-    const { driver, images } = this.#deps;
-    const { vmm, version, machine, cpuModel, accelerator } = driver.capabilities;
+  #facts(vm: Vm, instances: readonly number[]): SnapshotFacts {
+    const { vmm, version, machine, cpuModel, accelerator } = this.#deps.driver.capabilities;
     const { request } = vm;
-    const [image, kernel] = await Promise.all([
-      images.image(request.image),
-      images.kernel(request.kernel),
-    ]);
+    // What it was started with: the current ones may have been built anew since.
+    const { image, kernel } = vm.mustHaveParts();
     return {
       vmId: vm.vmId,
       functionName: request.fn.name,

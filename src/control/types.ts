@@ -207,6 +207,8 @@ export interface PlatformInfo {
   readonly acceleratorReason: string;
   readonly vmm: string;
   readonly dataDir: string;
+  /** What this host does not let the daemon do, for the operator. */
+  readonly warnings: readonly string[];
   /** What the last daemon left and this one ended when it started. */
   readonly reclaimed: Readonly<Record<string, number>>;
 }

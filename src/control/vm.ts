@@ -47,6 +47,8 @@ export class Vm {
   /** Open entries of the journal that end with this VM. */
   journalIds: readonly number[] = [];
 
+  /** What it is made of, once admission has looked. */
+  parts: VmParts | undefined;
   machine: Machine | undefined;
   session: GuestSession | undefined;
   /** Settles when nothing of the start is under way any more; `end` waits for it. */
@@ -118,6 +120,12 @@ export class Vm {
   /** @throws what the VM is being ended with. */
   mustLive(): void {
     if (this.ending) throw this.ending;
+  }
+
+  /** @throws SparklerError VM_DIED before admission has looked. */
+  mustHaveParts(): VmParts {
+    if (this.parts) return this.parts;
+    throw new SparklerError('VM_DIED', `VM ${this.vmId} is not running.`);
   }
 
   /** @throws SparklerError VM_DIED when there is no running machine. */

@@ -77,6 +77,7 @@ export class Vms {
     try {
       vm.reservation = await admit(vm, this.#deps);
       const parts = await partsOf(request, this.#deps);
+      vm.parts = parts;
       vm.mustLive();
       this.#begin(vm, this.#starter.start(vm, parts, ahead));
       return vm;

@@ -52,7 +52,7 @@ export async function reclaim(journal: Journal, options: ReclaimOptions): Promis
   for (const entry of processes) if (await run.endProcess(entry)) journal.done(entry.id);
   for (const entry of groups) if (await run.removeGroup(entry)) journal.done(entry.id);
   // All are looked at before any is removed: a snapshot has several.
-  const kept = await Promise.all(paths.map((entry) => options.keep?.(entry) ?? false));
+  const kept = await Promise.all(paths.map(async (entry) => options.keep?.(entry)));
   paths.forEach((entry, i) => {
     if (kept[i] === true || run.removePath(entry)) journal.done(entry.id);
   });

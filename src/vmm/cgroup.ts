@@ -1,8 +1,10 @@
 /** A cgroup (version 2) per VM, so that the kernel knows what belongs to it and can end all of it. */
+import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { isErrno } from '../errors.js';
 
 /** Pause between two attempts to remove a cgroup whose last process is being collected, ms. */
@@ -17,6 +19,75 @@ const CREATE_ATTEMPTS = 5;
 export function findCgroupMount(mounts = readFileSync('/proc/mounts', 'utf8')): string | undefined {
   const line = mounts.split('\n').find((entry) => entry.split(' ')[2] === 'cgroup2');
   return line?.split(' ')[1];
+}
+
+/** Where the VMs' cgroups go, or why there are none. */
+export interface CgroupChoice {
+  /** The parent of the VMs' cgroups. */
+  readonly root?: string;
+  /** For the operator, when there is none. */
+  readonly warning?: string;
+}
+
+/** Where version 2 is mounted, and where in it this process is. */
+export interface CgroupHost {
+  readonly mount: string | undefined;
+  /** The path of `0::` in /proc/self/cgroup. */
+  readonly own: string | undefined;
+}
+
+/** Tries to use `root`: undefined when that works, else why not. */
+export type TryRoot = (root: string) => Promise<string | undefined>;
+
+/** The folder of all VMs' cgroups, in the mount or in the daemon's own cgroup. */
+const PARENT = 'sparkler';
+
+/**
+ * The first place that a VM can really be put into: below the mount, or below the daemon's own
+ * cgroup where that was delegated to its user. VMs run without one where neither can be used.
+ */
+export async function chooseCgroupRoot(host: CgroupHost, attempt: TryRoot): Promise<CgroupChoice> {
+  const without = 'VMs run without cgroups of their own:';
+  if (host.mount === undefined) return { warning: `${without} cgroup version 2 is not mounted.` };
+  const places = [host.mount, ...(host.own === undefined ? [] : [join(host.mount, host.own)])];
+  const refusals: string[] = [];
+  for (const root of new Set(places.map((place) => join(place, PARENT)))) {
+    const refusal = await attempt(root);
+    if (refusal === undefined) return { root };
+    refusals.push(`${root}: ${refusal}`);
+  }
+  const way = 'Run the daemon as root, or in a cgroup that is delegated to its user.';
+  return { warning: `${without} ${refusals.join('; ')}. ${way}` };
+}
+
+export function findCgroupHost(): CgroupHost {
+  const lines = readFileSync('/proc/self/cgroup', 'utf8').split('\n');
+  const own = lines.find((line) => line.startsWith('0::'))?.slice('0::'.length);
+  return { mount: findCgroupMount(), own: own?.startsWith('/..') ? undefined : own };
+}
+
+/** How long the trial may take, ms. */
+const TRIAL_MS = 5_000;
+
+/**
+ * Makes a cgroup below `root`, has a process enter it as a VM would, and removes it.
+ * @param nativeDir the folder of vmm-launch. Where it is not built the making alone decides: the
+ * start of a VM says what is missing.
+ */
+export async function tryCgroupRoot(root: string, nativeDir: string): Promise<string | undefined> {
+  const group = new VmCgroup(root, `trial-${process.pid}`);
+  try {
+    await group.create();
+    const args = [String(process.pid), group.path, '-', 'true'];
+    await promisify(execFile)(`${nativeDir}/vmm-launch`, args, { timeout: TRIAL_MS });
+    return undefined;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    const { stderr, message } = error as Error & { readonly stderr?: string };
+    return (stderr?.trim() || message).replace(/\s+/g, ' ');
+  } finally {
+    await group.remove(TRIAL_MS);
+  }
 }
 
 /** The cgroup of one VM. Its parent is shared by the VMs of all daemons; the last one removes it. */

@@ -26,7 +26,7 @@ export {
   type VmFootprint,
 } from './footprint.js';
 export { LimitExpired, within } from './within.js';
-export { findCgroupMount } from './cgroup.js';
+export { chooseCgroupRoot, findCgroupHost, findCgroupMount, tryCgroupRoot } from './cgroup.js';
 export { chooseAccelerator, probe, type AcceleratorChoice } from './detect.js';
 export { createQemuDriver, qemuVersion, type QemuOptions } from './qemu/index.js';
 export {

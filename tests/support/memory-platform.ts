@@ -212,6 +212,7 @@ export class MemoryPlatform implements Platform {
       acceleratorReason: '/dev/kvm does not exist',
       vmm: 'fake 1',
       dataDir: '/data',
+      warnings: ['VMs run without cgroups of their own.'],
       reclaimed: { vms: 2 },
     };
   }

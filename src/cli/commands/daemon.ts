@@ -55,7 +55,9 @@ function greet(context: Context, daemon: Daemon): void {
       `Sparkler ${info.version} listens on ${daemon.url} (API to try: ${daemon.url}/docs)`,
       `accelerator: ${info.accelerator} (${info.acceleratorReason})`,
       `VMM: ${info.vmm}; data folder: ${info.dataDir}`,
-      `ended what an earlier daemon left: ${describeReclaimed(info.reclaimed)}\n`,
+      `ended what an earlier daemon left: ${describeReclaimed(info.reclaimed)}`,
+      ...info.warnings.map((warning) => `warning: ${warning}`),
+      '',
     ].join('\n'),
   );
 }

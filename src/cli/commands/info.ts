@@ -23,6 +23,7 @@ export function infoCommand(program: Command, io: Io): void {
             ['VMM', info.vmm],
             ['data folder', info.dataDir],
             ['ended at start', describeReclaimed(info.reclaimed)],
+            ...info.warnings.map((warning): [string, string] => ['warning', warning]),
           ]),
         );
       }),

@@ -378,6 +378,8 @@ export interface components {
             version: string;
             /** @description Name and version of the VMM. */
             vmm: string;
+            /** @description What this host does not let the daemon do. */
+            warnings: string[];
         };
         /** @description An invocation. Neither `vmId` nor `ssId`: cold, in a VM booted for it. */
         Invocation: {

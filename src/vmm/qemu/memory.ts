@@ -71,7 +71,10 @@ async function run(
   { nativeDir, signal }: Copying,
   inherited?: number,
 ): Promise<void> {
-  if (signal.aborted) throw ended();
+  const mustGoOn = (): void => {
+    if (signal.aborted) throw ended();
+  };
+  mustGoOn();
   const launch = [String(process.pid), '-', '-', program, ...args];
   const child = spawn(`${nativeDir}/vmm-launch`, launch, {
     stdio: ['ignore', 'ignore', 'pipe', ...(inherited === undefined ? [] : [inherited])],
@@ -85,7 +88,7 @@ async function run(
   signal.addEventListener('abort', end);
   try {
     const [code] = (await once(child, 'close')) as [number | null];
-    if (signal.aborted) throw ended();
+    mustGoOn();
     if (code !== 0) throw memoryError(said);
   } finally {
     signal.removeEventListener('abort', end);
