@@ -14,10 +14,11 @@ setup: ## Install what is missing: Debian packages, QEMU, npm packages
 	@command -v node >/dev/null || { echo 'Node.js 20.19 or later is needed, and not installed.'; exit 1; }
 	@node scripts/setup.mjs
 
-build: setup ## Compile the daemon, the native programs and the guest agent
+build: setup ## Compile the daemon, the native programs, the guest agent and runtimes
 	@$(MAKE) --no-print-directory $(BUILD_STAMP)
 	@$(MAKE) --no-print-directory -C native
 	@$(MAKE) --no-print-directory -C guest/agent
+	@$(MAKE) --no-print-directory -C guest/runtimes/nodejs
 
 $(BUILD_STAMP): $(TYPESCRIPT) package-lock.json tsconfig.json tsconfig.build.json
 	@echo 'Compiling TypeScript'
@@ -41,6 +42,6 @@ bench: images ## Measure starts, snapshots and invocations
 	@npm run --silent bench -- start
 
 clean: ## Remove what was built here; the cache of images and packages stays
-	rm -rf dist build
+	rm -rf dist build guest/runtimes/nodejs/openssl.node
 
 .PHONY: help setup build images demo check test bench clean

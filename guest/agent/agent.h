@@ -6,7 +6,8 @@
  *   frame.c     reading whole frames, queueing what cannot be written yet
  *   launch.c    runtime processes: START
  *   instance.c  runtime processes: pass their frames and output on, end them
- *   restore.c   randomness, clock and boot_id after a snapshot was restored
+ *   freeze.c    no user code runs while a snapshot is taken, nor in a clone before it is reseeded
+ *   restore.c   randomness, clock and boot_id after a boot, or after a snapshot was restored
  *
  * Between an INVOKE's arrival and its RESULT's departure as little code as possible runs: in
  * software emulation each block of code that runs for the first time after a restore costs more
@@ -30,10 +31,11 @@
 
 enum frame_type {
 	F_START = 0x01, F_INVOKE, F_TIMEOUT, F_KILL, F_RESTORE, F_PING, F_POWEROFF,
-	F_RESEED = 0x20,
+	F_FREEZE, F_THAW,
+	F_RESEED = 0x20, F_PREPARE,
 	F_HELLO = 0x81, F_READY, F_FAILED, F_RESULT, F_ERROR, F_EXITED, F_LOG, F_STACK, F_RESTORED,
-	F_PONG, F_FATAL = 0x8f,
-	F_RESEEDED = 0xa0,
+	F_PONG, F_FROZEN, F_THAWED, F_FATAL = 0x8f,
+	F_RESEEDED = 0xa0, F_PREPARED,
 };
 
 struct header {
@@ -98,6 +100,8 @@ extern struct queue to_host;
 /* ---- instance.c ---- */
 
 enum instance_state { UNUSED, STARTING, IDLE, BUSY };
+/* On the way into a freeze: PREPARE sent, PREPARED received, stopped, and all of it held. */
+enum hold { FREE, ASKED, STOPPING, FREEZING, HELD };
 
 struct runtime {
 	const char *name;
@@ -106,7 +110,6 @@ struct runtime {
 	const char *sources;   /* the ending of the bootstrap's source */
 	const char *compiled;  /* its ending when the image holds it compiled, or NULL */
 	const char *flags[4];
-	bool steps_clock; /* its OpenSSL reseeds only when it sees the clock go back */
 };
 
 struct instance {
@@ -119,7 +122,8 @@ struct instance {
 	pid_t pid;        /* 0 once reaped */
 	int status;
 	int log, stack;
-	const struct runtime *runtime;
+	enum hold hold;
+	int freezer, events; /* cgroup.freeze and cgroup.events, or -1 */
 	uint64_t kill_at; /* ns, 0: not planned */
 	uint64_t kill_last; /* stack bytes postpone kill_at, never beyond this */
 	uint64_t gone_at; /* ns: EXITED is sent then even if pipes are still open */
@@ -150,6 +154,20 @@ uint64_t instances_tick(uint64_t now);
 /* ---- launch.c ---- */
 
 void instance_start(const struct frame *frame);
+
+/* ---- freeze.c ---- */
+
+void freeze_open(struct instance *instance);
+void freeze_close(struct instance *instance);
+void freeze_begin(const struct frame *frame);
+/* The runtime says that it stops itself now. */
+void freeze_prepared(struct instance *instance);
+/* Lets all that is held go. */
+void freeze_release(void);
+void freeze_finish(const struct frame *frame);
+/* True while something is awaited that only looking can tell. */
+extern bool freeze_waits;
+uint64_t freeze_tick(uint64_t now);
 
 /* ---- restore.c ---- */
 

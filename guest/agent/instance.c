@@ -112,6 +112,7 @@ static void retire(struct instance *instance)
 		close(instance->log);
 	if (instance->stack >= 0)
 		close(instance->stack);
+	freeze_close(instance);
 	if (settings.cgroup != NULL) {
 		cgroup_path(instance, "", path, sizeof path);
 		rmdir(path);
@@ -137,6 +138,7 @@ static void reaped(struct instance *instance, int status)
 	instance->kill_at = 0;
 	instance->gone_at = now_ns() + GONE_WAIT;
 	instance->reseeds = 0;
+	instance->hold = FREE;
 	queue_clear(&instance->out);
 	retire_if_gone(instance);
 	restore_answered();
@@ -214,6 +216,8 @@ static bool expected(const struct instance *instance, const struct header *head)
 		return instance->state == BUSY && head->request == instance->request;
 	case F_RESEEDED:
 		return instance->reseeds > 0;
+	case F_PREPARED:
+		return instance->hold == ASKED;
 	default:
 		return false;
 	}
@@ -227,6 +231,8 @@ static void pass_on(struct instance *instance, struct frame *frame)
 		restore_answered();
 		return;
 	}
+	if (head->type == F_PREPARED)
+		return freeze_prepared(instance);
 	if (head->type == F_READY) {
 		uint64_t ms = (now_ns() - instance->started) / MS;
 		instance->state = IDLE;

@@ -22,9 +22,9 @@
 
 static const struct runtime runtimes[] = {
 	{.name = "python3", .program = "/usr/bin/python3", .bootstrap = "python3/bootstrap",
-	 .sources = ".py", .compiled = ".pyc", .flags = {"-S", "-s", "-P"}, .steps_clock = false},
+	 .sources = ".py", .compiled = ".pyc", .flags = {"-S", "-s", "-P"}},
 	{.name = "nodejs", .program = "/usr/bin/node", .bootstrap = "nodejs/bootstrap",
-	 .sources = ".cjs", .compiled = NULL, .flags = {NULL}, .steps_clock = true},
+	 .sources = ".cjs", .compiled = NULL, .flags = {NULL}},
 };
 
 /* What START asks for: NUL-terminated strings, the environment last. */
@@ -249,6 +249,7 @@ void instance_start(const struct frame *frame)
 	memset(instance, 0, offsetof(struct instance, in));
 	instance->number = frame->head.instance;
 	cgroup_make(instance, order.memory_mib);
+	freeze_open(instance);
 	pid_t pid = fork();
 	if (pid == 0) {
 		char *arguments[8];
@@ -267,6 +268,7 @@ void instance_start(const struct frame *frame)
 		close(sock[0]);
 		close(log[0]);
 		close(stack[0]);
+		freeze_close(instance);
 		return refuse(frame, "no process can be made");
 	}
 	instance->state = STARTING;
@@ -275,7 +277,6 @@ void instance_start(const struct frame *frame)
 	instance->pid = pid;
 	instance->log = log[0];
 	instance->stack = stack[0];
-	instance->runtime = runtime;
 	reader_open(&instance->in, sock[0]);
 	instance->out = (struct queue){.fd = sock[0]};
 }

@@ -105,6 +105,10 @@ static void obey(struct frame *frame)
 		return instance_start(frame);
 	case F_RESTORE:
 		return restore_begin(frame);
+	case F_FREEZE:
+		return freeze_begin(frame);
+	case F_THAW:
+		return freeze_finish(frame);
 	case F_PING:
 		return host_send(frame->bytes, F_PONG, 0, head->request, head->length);
 	case F_POWEROFF:
@@ -191,14 +195,17 @@ static void serve_instance(struct instance *instance, const struct pollfd *event
 static int tick(void)
 {
 	static bool planned;
-	bool any = restoring || unplugged_until != 0;
+	bool any = restoring || freeze_waits || unplugged_until != 0;
 	for (int i = 0; i < instance_slots && !any; i++)
 		any = instances[i].state != UNUSED && (instances[i].kill_at != 0 || instances[i].ending);
 	if (!any && !planned)
 		return -1; /* the common case does not even read the clock */
-	uint64_t now = now_ns(), next = instances_tick(now), due = restore_tick(now);
+	uint64_t now = now_ns(), next = instances_tick(now);
+	uint64_t due = restore_tick(now), look = freeze_tick(now);
 	if (due != 0 && (next == 0 || due < next))
 		next = due;
+	if (look != 0 && (next == 0 || look < next))
+		next = look;
 	if (unplugged_until != 0 && unplugged_until <= now)
 		unplugged_until = 0;
 	if (unplugged_until != 0 && (next == 0 || unplugged_until < next))
@@ -274,6 +281,8 @@ int main(int argc, char **argv)
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &child, NULL);
+	/* A runtime that stops or goes on at a freeze is nothing to wake up for. */
+	sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDSTOP}, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	child_fd = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (child_fd < 0)

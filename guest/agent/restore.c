@@ -1,6 +1,7 @@
 /*
  * Clones of one snapshot share the kernel's random pool, the clock and all that runtimes drew in
- * advance. RESTORE ends that before any user code runs.
+ * advance. RESTORE ends that before any user code runs: it is frozen until then. A guest that has
+ * just booted is sent it as well: its clock was read from an emulated RTC, to the second.
  */
 #define _GNU_SOURCE
 #include "agent.h"
@@ -19,12 +20,8 @@
 #include <unistd.h>
 
 #define SEED_BYTES 64
-#define RESEED_BYTES 32
 /* An instance that does not reseed within this is ended. */
 #define RESEED_WAIT (4000 * MS)
-/* A guest's clock never stands before this, so that a time before it lies before every seeding. */
-#define CLOCK_FLOOR 1577836800ull /* 2020, in s since the epoch */
-#define BACK_FROM 1262304000ull   /* 2010 */
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
 #define OUR_BOOT_ID "/run/sparkler/boot_id"
 
@@ -32,8 +29,7 @@ bool restoring;
 static int random_fd = -1;
 static char *boot_id; /* OUR_BOOT_ID, mapped: writing it costs no system call after a restore */
 static uint32_t restore_request;
-static uint64_t host_ns, arrived_ns;
-static bool clock_is_back;
+static uint64_t arrived_ns;
 
 static void set_clock(uint64_t ns)
 {
@@ -61,8 +57,6 @@ void restore_prepare(void)
 		fatal("boot_id: %s", strerror(errno));
 	close(ours);
 	close(kernel_id);
-	if (time(NULL) < (time_t)CLOCK_FLOOR)
-		set_clock(CLOCK_FLOOR * 1000 * MS);
 }
 
 static void reseed_kernel(const uint8_t *seed)
@@ -91,53 +85,23 @@ static void new_boot_id(uint8_t raw[16])
 	}
 }
 
-static void set_clock_right(void)
-{
-	set_clock(host_ns + (now_ns() - arrived_ns));
-}
-
-/*
- * OpenSSL inside Node.js cannot be told to reseed, but does when the clock stands before its last
- * seeding. That may itself have happened while the clock was back, in a restore before this one:
- * so the time chosen falls by a second with each millisecond that the guest has been up. The
- * kernel refuses a time before the guest's boot.
- */
-static void set_clock_back(void)
-{
-	uint64_t up_ms = arrived_ns / MS, lowest = arrived_ns / (1000 * MS) + 1;
-	uint64_t seconds = up_ms < BACK_FROM ? BACK_FROM - up_ms : 0;
-	set_clock((seconds > lowest ? seconds : lowest) * 1000 * MS);
-}
-
 static void reseed_instances(void)
 {
-	struct {
-		struct header head;
-		uint8_t seed[RESEED_BYTES];
-	} frame = {.head = {.length = RESEED_BYTES, .type = F_RESEED}};
+	static const struct header reseed = {.type = F_RESEED};
 	for (int i = 0; i < instance_slots; i++) {
 		struct instance *instance = &instances[i];
 		if (instance->state == UNUSED || instance->ending || instance->in.fd < 0)
 			continue;
-		if (getrandom(frame.seed, sizeof frame.seed, 0) != (ssize_t)sizeof frame.seed)
-			fatal("getrandom: %s", strerror(errno));
 		instance->reseeds++;
-		queue_send(&instance->out, &frame, sizeof frame);
+		queue_send(&instance->out, &reseed, sizeof reseed);
 	}
-}
-
-static bool any_steps_clock(void)
-{
-	for (int i = 0; i < instance_slots; i++)
-		if (instances[i].state != UNUSED && instances[i].runtime->steps_clock)
-			return true;
-	return false;
 }
 
 void restore_begin(const struct frame *frame)
 {
 	if (frame->head.length != 8 + SEED_BYTES)
 		fatal("RESTORE of %u bytes", frame->head.length);
+	uint64_t host_ns;
 	arrived_ns = now_ns();
 	memcpy(&host_ns, frame->payload, 8);
 	restore_request = frame->head.request;
@@ -152,12 +116,9 @@ void restore_begin(const struct frame *frame)
 			fatal("getrandom: %s", strerror(errno));
 		new_boot_id(raw);
 	}
-	clock_is_back = any_steps_clock();
-	if (clock_is_back)
-		set_clock_back();
-	else
-		set_clock_right();
+	set_clock(host_ns);
 	reseed_instances();
+	freeze_release();
 	restore_answered();
 }
 
@@ -185,8 +146,6 @@ void restore_answered(void)
 	for (int i = 0; i < instance_slots; i++)
 		if (instances[i].state != UNUSED && instances[i].reseeds > 0)
 			return;
-	if (clock_is_back)
-		set_clock_right();
 	restoring = false;
 	at = text(at, "{\"instances\":[");
 	bool first = true;

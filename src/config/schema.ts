@@ -56,6 +56,7 @@ const timeouts = Type.Object(
       10_000,
       'Until a restored guest confirms that it reseeded its generators and set its clock, ms.',
     ),
+    freezeMs: wait(5_000, 'Until the code of a function stands frozen for a snapshot, ms.'),
     pauseMs: wait(5_000, "Until a guest's CPUs stand still, ms."),
     snapshotMs: wait(60_000, 'Taking a snapshot, ms.'),
     closeMs: wait(5_000, 'Until a VMM that was killed is gone, and its cgroup with it, ms.'),

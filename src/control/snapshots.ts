@@ -1,6 +1,7 @@
 /** Snapshots: taking, changing and deleting them; their records as the registry has them. */
 import type { Config } from '../config/index.js';
 import { SparklerError } from '../errors.js';
+import type { GuestSession } from '../guest/index.js';
 import type { Registry } from '../registry/index.js';
 import {
   digHoles,
@@ -159,7 +160,7 @@ export class Snapshots {
       throw error;
     }
     try {
-      const pausedMs = await write(machine, plan);
+      const pausedMs = await write(machine, session, plan);
       const snapshot = await store.commit(plan, facts);
       vm.mustLive();
       registry.transaction(() => {
@@ -215,15 +216,32 @@ export class Snapshots {
   }
 }
 
-/** Writes the files while the guest stands still; it goes on if it ran. Answers for how long. */
-async function write(machine: Machine, plan: SnapshotPlan): Promise<number> {
-  const ran: boolean = machine.state === 'running';
-  const before = performance.now();
-  if (ran) await machine.pause();
-  try {
+/**
+ * Writes the files while the guest stands still; it goes on if it ran. Answers for how long its
+ * functions stood still. A guest that does not run has been frozen since it last did.
+ */
+async function write(machine: Machine, session: GuestSession, plan: SnapshotPlan): Promise<number> {
+  if (machine.state !== 'running') {
     await machine.snapshot(plan.files);
-  } finally {
-    if (ran && machine.state === 'paused') await machine.resume();
+    return 0;
   }
-  return ran ? performance.now() - before : 0;
+  const before = performance.now();
+  await session.freeze();
+  try {
+    await machine.pause();
+    try {
+      await machine.snapshot(plan.files);
+    } finally {
+      if (isPaused(machine)) await machine.resume();
+    }
+  } finally {
+    // A guest that does not confirm is ended: see `thaw`.
+    if (!isPaused(machine)) await session.thaw();
+  }
+  return performance.now() - before;
+}
+
+/** A function, since the state changes behind the compiler's back. */
+function isPaused(machine: Machine): boolean {
+  return machine.state === 'paused';
 }

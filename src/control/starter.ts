@@ -77,7 +77,8 @@ export class Starter {
   /** Resumes a restored VM and waits until its guest confirms. Answers when it was resumed. */
   async activate(vm: Vm): Promise<number> {
     const { machine, session } = vm.live();
-    // The frame waits in the port when the guest's CPUs start: no user code runs before it.
+    // The frame waits in the port when the guest's CPUs start, and user code is frozen until it is
+    // obeyed.
     const confirmed = session.restore(randomBytes(SEED_BYTES), hostTimeNs());
     // Awaited below; until then a failing resume is the better error.
     confirmed.catch(() => undefined);
@@ -91,11 +92,13 @@ export class Starter {
   /**
    * Lets a VM that nobody waits for run until its guest confirms the restore, and pauses it again.
    * In emulation this translates the code that its first invocation runs; that invocation's own
-   * `activate` reseeds the guest and sets its clock once more.
+   * `activate` reseeds the guest and sets its clock once more, so it stands frozen until then.
    */
   async #rehearse(vm: Vm): Promise<void> {
     await this.activate(vm);
-    await vm.live().machine.pause();
+    const { machine, session } = vm.live();
+    await session.freeze();
+    await machine.pause();
     vm.asleep = true;
   }
 
@@ -138,6 +141,8 @@ export class Starter {
     const session = this.#open(vm, machine, Math.max(1, config.timeouts.bootMs - spentMs));
     vm.mustLive();
     await session.hello;
+    // Its clock comes from an emulated RTC, to the second, and its randomness from what it found.
+    await session.restore(randomBytes(SEED_BYTES), hostTimeNs());
   }
 
   async #restore(
@@ -168,6 +173,7 @@ export class Starter {
       restoreTimeoutMs: timeouts.restoreConfirmMs,
       exitTimeoutMs: timeouts.closeMs,
       pingTimeoutMs: timeouts.pauseMs,
+      freezeTimeoutMs: timeouts.freezeMs,
       logBytes: limits.invocationLogBytes,
       resultBytes: limits.resultBytes,
       onLog: (_instance, chunk) => logs.append(vm.functionName, chunk),

@@ -25,6 +25,8 @@ export interface FakeAgentOptions {
   readonly memMiB?: number;
   /** The instances of the snapshot that this guest is restored from: no HELLO is said then. */
   readonly instances?: FakeInstances;
+  /** Asked at every FREEZE: why this guest cannot be frozen; undefined: it can. */
+  readonly unfreezable?: () => string | undefined;
 }
 
 /** What a snapshot of a fake guest holds. */
@@ -35,11 +37,14 @@ const SIGKILL = 9;
 export class FakeAgent {
   /** RESTORE frames obeyed so far. */
   restores = 0;
+  /** Between FREEZE and THAW or RESTORE: invocations wait. */
+  frozen = false;
 
   readonly #channel: Duplex;
   readonly #options: FakeAgentOptions;
   readonly #decoder = new FrameDecoder('host');
   readonly #instances: Map<number, InstanceSpec>;
+  readonly #waiting: Frame[] = [];
 
   constructor(channel: Duplex, options: FakeAgentOptions) {
     this.#channel = channel;
@@ -76,7 +81,8 @@ export class FakeAgent {
         return;
       }
       case FrameType.INVOKE:
-        void this.#invoke(frame);
+        if (this.frozen) this.#waiting.push(frame);
+        else void this.#invoke(frame);
         return;
       case FrameType.TIMEOUT:
       case FrameType.KILL:
@@ -84,6 +90,7 @@ export class FakeAgent {
         return;
       case FrameType.RESTORE:
         this.restores += 1;
+        this.#thaw();
         {
           this.#send(
             FrameType.RESTORED,
@@ -93,6 +100,16 @@ export class FakeAgent {
           );
           return;
         }
+      case FrameType.FREEZE: {
+        const error = this.#options.unfreezable?.() ?? null;
+        this.frozen = error === null;
+        this.#send(FrameType.FROZEN, 0, frame.request, encodeJson({ error }));
+        return;
+      }
+      case FrameType.THAW:
+        this.#thaw();
+        this.#send(FrameType.THAWED, 0, frame.request);
+        return;
       case FrameType.PING: {
         this.#send(FrameType.PONG, 0, frame.request, frame.payload);
         return;
@@ -101,6 +118,11 @@ export class FakeAgent {
         this.#channel.end();
         return;
     }
+  }
+
+  #thaw(): void {
+    this.frozen = false;
+    for (const frame of this.#waiting.splice(0)) void this.#invoke(frame);
   }
 
   #start(frame: Frame): void {

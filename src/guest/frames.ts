@@ -12,6 +12,8 @@ export const FrameType = {
   RESTORE: 0x05,
   PING: 0x06,
   POWEROFF: 0x07,
+  FREEZE: 0x08,
+  THAW: 0x09,
   HELLO: 0x81,
   READY: 0x82,
   FAILED: 0x83,
@@ -22,6 +24,8 @@ export const FrameType = {
   STACK: 0x88,
   RESTORED: 0x89,
   PONG: 0x8a,
+  FROZEN: 0x8b,
+  THAWED: 0x8c,
   FATAL: 0x8f,
 } as const;
 

@@ -191,6 +191,20 @@ export function decodeRestored(payload: Buffer): number[] {
   return list.map((number) => count('RESTORED', number));
 }
 
+/** `limitMs`: how long the guest may try. */
+export function encodeFreeze(limitMs: number): Buffer {
+  const limit = Buffer.allocUnsafe(4);
+  limit.writeUInt32LE(limitMs);
+  return limit;
+}
+
+/** Why the guest could not be frozen; null: it is. */
+export function decodeFrozen(payload: Buffer): string | null {
+  const { error } = fieldsOf('FROZEN', payload);
+  if (error === null || typeof error === 'string') return error && text(error);
+  throw malformed('FROZEN');
+}
+
 export function decodeFatal(payload: Buffer): string {
   return text(fieldsOf('FATAL', payload)['message']);
 }

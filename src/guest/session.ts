@@ -8,11 +8,13 @@ import { Instance, type InvokeResult, type StartResult } from './instance.js';
 import {
   decodeExited,
   decodeFatal,
+  decodeFrozen,
   decodeHello,
   decodeReady,
   decodeRestored,
   decodeResult,
   decodeRuntimeError,
+  encodeFreeze,
   encodeInvoke,
   encodeRestore,
   encodeStart,
@@ -33,6 +35,8 @@ export interface GuestOptions {
   /** How long the end of an instance may take once it was asked for. */
   readonly exitTimeoutMs: number;
   readonly pingTimeoutMs: number;
+  /** How long the guest may take to freeze; the session waits a little longer for its word. */
+  readonly freezeTimeoutMs: number;
   /** How much of what an invocation prints is kept. */
   readonly logBytes: number;
   /** The longest result that is accepted, in bytes of JSON. */
@@ -42,6 +46,8 @@ export interface GuestOptions {
 }
 
 const MAX_INSTANCE = 0xffff;
+/** How much later than its own limit the guest may answer FREEZE, milliseconds. */
+const FREEZE_GRACE_MS = 2_000;
 
 export class GuestSession {
   /** Resolves when the agent is up; rejects GUEST_NOT_READY. Never settles after `adopt()`. */
@@ -55,7 +61,8 @@ export class GuestSession {
   readonly #hello = new Call<HelloInfo>();
   readonly #closed = new Call<SparklerError>();
   readonly #instances = new Map<number, Instance>();
-  readonly #pings = new Map<number, Call<undefined>>();
+  /** What the agent itself was asked, by request. */
+  readonly #asked = new Map<number, { readonly answer: FrameType; readonly call: Call<Buffer> }>();
   #restore: { request: number; call: Call<undefined> } | undefined;
   #end: SparklerError | undefined;
   #lastInstance = 0;
@@ -135,10 +142,10 @@ export class GuestSession {
   }
 
   /**
-   * Tells a restored guest its randomness and time. The frame is written before this returns, so
-   * it may be called while the guest's CPUs are stopped; the promise resolves when all instances
-   * have reseeded. Whatever the guest said before is discarded. One that did not is gone: see
-   * `instances`.
+   * Tells a guest that was restored, or has just said hello, its randomness and time. The frame is
+   * written before this returns, so it may be called while the guest's CPUs are stopped; the
+   * promise resolves when all instances have reseeded. Whatever the guest said before is discarded.
+   * One that did not is gone: see `instances`. A guest that was saved frozen thaws.
    * @throws SparklerError GUEST_NOT_READY, VM_DIED, GUEST_PROTOCOL.
    */
   restore(seed: Buffer, nowNs: bigint): Promise<void> {
@@ -170,15 +177,44 @@ export class GuestSession {
   /** Resolves when the agent answers. @throws SparklerError GUEST_NOT_READY, VM_DIED. */
   async ping(): Promise<void> {
     if (this.#end !== undefined) throw this.#end;
-    const request = this.#nextRequest();
-    const call = new Call<undefined>();
     const limit = this.#options.pingTimeoutMs;
-    this.#pings.set(request, call);
+    const { request, call } = this.#ask(FrameType.PING, FrameType.PONG);
     call.limit(limit, () => {
-      this.#pings.delete(request);
+      this.#asked.delete(request);
       call.reject(notReady(`did not answer within ${limit} ms`, 'ping'));
     });
-    this.#send(encodeFrame(FrameType.PING, 0, request));
+    await call.promise;
+  }
+
+  /**
+   * Freezes all that functions have running, for a snapshot: until `thaw()`, or in a clone until
+   * `restore()`, no user code runs. Every instance must be idle.
+   * @throws SparklerError FUNCTION_NOT_FROZEN: everything goes on as before; GUEST_NOT_READY (the
+   * session is over: the guest may stand half frozen), VM_DIED, GUEST_PROTOCOL.
+   */
+  async freeze(): Promise<void> {
+    if (this.#end !== undefined) throw this.#end;
+    const ownMs = this.#options.freezeTimeoutMs;
+    const { call } = this.#ask(FrameType.FREEZE, FrameType.FROZEN, encodeFreeze(ownMs));
+    const limit = ownMs + FREEZE_GRACE_MS;
+    call.limit(limit, () =>
+      this.#fail(notReady(`did not say within ${limit} ms whether it is frozen`, 'freeze')),
+    );
+    const error = decodeFrozen(await call.promise);
+    if (error === null) return;
+    const message = `The function could not be frozen for a snapshot: ${error}.`;
+    throw new SparklerError('FUNCTION_NOT_FROZEN', message, { step: 'freeze' });
+  }
+
+  /**
+   * Ends what `freeze()` began.
+   * @throws SparklerError GUEST_NOT_READY (the session is over), VM_DIED, GUEST_PROTOCOL.
+   */
+  async thaw(): Promise<void> {
+    if (this.#end !== undefined) throw this.#end;
+    const limit = this.#options.freezeTimeoutMs;
+    const { call } = this.#ask(FrameType.THAW, FrameType.THAWED);
+    call.limit(limit, () => this.#fail(notReady(`did not thaw within ${limit} ms`, 'thaw')));
     await call.promise;
   }
 
@@ -194,6 +230,18 @@ export class GuestSession {
 
   #send(frame: Buffer): void {
     this.#channel.write(frame);
+  }
+
+  #ask(
+    type: FrameType,
+    answer: FrameType,
+    ...payload: Buffer[]
+  ): { request: number; call: Call<Buffer> } {
+    const request = this.#nextRequest();
+    const call = new Call<Buffer>();
+    this.#asked.set(request, { answer, call });
+    this.#send(encodeFrame(type, 0, request, ...payload));
+    return { request, call };
   }
 
   #nextRequest(): number {
@@ -267,9 +315,15 @@ export class GuestSession {
         return;
       }
       case FrameType.PONG:
-        this.#pings.get(frame.request)?.resolve(undefined);
-        this.#pings.delete(frame.request);
+      case FrameType.FROZEN:
+      case FrameType.THAWED: {
+        const asked = this.#asked.get(frame.request);
+        // Nobody waits any more: the answer came after its limit.
+        if (asked?.answer !== frame.type) return;
+        this.#asked.delete(frame.request);
+        asked.call.resolve(frame.payload);
         return;
+      }
       case FrameType.FATAL:
         throw new SparklerError(
           'GUEST_PANICKED',
@@ -356,13 +410,13 @@ export class GuestSession {
     this.#end = error;
     this.#hello.reject(error);
     this.#restore?.call.reject(error);
-    for (const call of this.#pings.values()) call.reject(error);
+    for (const { call } of this.#asked.values()) call.reject(error);
     for (const instance of this.#instances.values()) {
       instance.pending?.call.reject(error);
       instance.gone.reject(error);
     }
     this.#instances.clear();
-    this.#pings.clear();
+    this.#asked.clear();
     this.#channel.destroy();
     this.#closed.resolve(error);
   }

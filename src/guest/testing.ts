@@ -59,6 +59,7 @@ export const TEST_OPTIONS: GuestOptions = {
   restoreTimeoutMs: 20_000,
   exitTimeoutMs: 20_000,
   pingTimeoutMs: 20_000,
+  freezeTimeoutMs: 20_000,
   logBytes: 16 * 1024,
   resultBytes: 6 * 1024 * 1024,
 };

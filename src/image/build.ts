@@ -27,7 +27,7 @@ export interface BuildResult {
 
 /**
  * Builds every recipe of the repository's images/ folder.
- * @throws SparklerError DEPENDENCY_MISSING when a program or the guest agent is missing,
+ * @throws SparklerError DEPENDENCY_MISSING when a program or a part of the guest is missing,
  *   INVALID_CONFIG for a wrong recipe, STORAGE_FULL, IMAGE_BUILD_FAILED.
  */
 export async function buildImages(options: BuildOptions): Promise<BuildResult> {
@@ -38,7 +38,9 @@ export async function buildImages(options: BuildOptions): Promise<BuildResult> {
     onProgress: options.onProgress ?? (() => undefined),
   };
   const agentPath = join(repoDir, 'build', 'guest', 'agent');
-  await requireAgent(agentPath);
+  const runtimesDir = join(repoDir, 'guest', 'runtimes');
+  await requireBuilt(agentPath, 'guest/agent');
+  await requireBuilt(join(runtimesDir, 'nodejs', 'openssl.node'), 'guest/runtimes/nodejs');
   await mkdir(cacheDir, { recursive: true });
   const kernels: Record<string, Built> = {};
   for (const path of await recipes(join(repoDir, 'images', 'kernels'))) {
@@ -47,7 +49,6 @@ export async function buildImages(options: BuildOptions): Promise<BuildResult> {
     kernels[name] = await buildKernel({ ...shared, name, recipe, agentPath });
   }
   const images: Record<string, Built> = {};
-  const runtimesDir = join(repoDir, 'guest', 'runtimes');
   for (const path of await recipes(join(repoDir, 'images', 'roots'))) {
     const name = basename(path, '.json');
     const recipe = await readRootRecipe(path);
@@ -61,13 +62,13 @@ async function recipes(dir: string): Promise<string[]> {
   return names.map((name) => join(dir, name));
 }
 
-async function requireAgent(path: string): Promise<void> {
+async function requireBuilt(path: string, source: string): Promise<void> {
   try {
     await access(path);
   } catch (error) {
     throw new SparklerError(
       'DEPENDENCY_MISSING',
-      `The guest agent ${path} is not built yet: run \`make -C guest/agent\`.`,
+      `The guest's part ${path} is not built yet: run \`make -C ${source}\`.`,
       {},
       error,
     );

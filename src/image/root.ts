@@ -25,7 +25,7 @@ const MOUNT_POINTS = ['dev', 'proc', 'sys', 'run', 'tmp', 'var/task'];
 const LEFTOVERS = ['etc/apt', 'var/lib/apt', 'var/cache', 'var/log', 'boot', 'etc/resolv.conf'];
 /** Files of the runtimes' folders that are not for the guest. */
 const NOT_FOR_GUESTS =
-  /(^|\/)(__pycache__|tests?|node_modules|README\.md|Makefile)(\/|$)|\.(test|spec)\.[a-z]+$/;
+  /(^|\/)(__pycache__|tests?|node_modules|README\.md|Makefile)(\/|$)|\.c$|\.(test|spec)\.[a-z]+$/;
 
 /** What both steps of a build need to know. */
 export interface RootBuild {

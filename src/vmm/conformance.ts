@@ -394,6 +394,7 @@ class Bench {
       restoreTimeoutMs: bootMs,
       exitTimeoutMs: limits.closeMs,
       pingTimeoutMs: limits.pauseMs,
+      freezeTimeoutMs: limits.pauseMs,
       logBytes: LOG_BYTES,
       resultBytes: 6 * 1024 * 1024,
     });

@@ -8,6 +8,7 @@ const net = require('node:net');
 const path = require('node:path');
 const crypto = require('node:crypto');
 const { syncBuiltinESMExports } = require('node:module');
+const openssl = require('./openssl.node');
 
 const AGENT = 3;
 const STACKS = 4;
@@ -19,11 +20,13 @@ const WARM_UP_ROUNDS = 8;
 const Type = {
   INVOKE: 0x02,
   RESEED: 0x20,
+  PREPARE: 0x21,
   READY: 0x82,
   FAILED: 0x83,
   RESULT: 0x84,
   ERROR: 0x85,
   RESEEDED: 0xa0,
+  PREPARED: 0xa1,
 };
 const root = process.env.LAMBDA_TASK_ROOT;
 
@@ -171,7 +174,7 @@ async function answer(frame, handler) {
   }
 }
 
-// ---- after a restore ----
+// ---- around a snapshot ----
 
 /**
  * V8 cannot reseed Math.random, so this takes its place: xoshiro128**, 53 bits from two draws.
@@ -233,17 +236,24 @@ Object.assign(crypto, fresh);
 syncBuiltinESMExports();
 const WEB_UUIDS_IN_ADVANCE = 128;
 
-/**
- * While this runs the agent holds the clock back: OpenSSL's generator, asked for its next byte,
- * sees that its last seeding lies in the future and seeds itself anew from the kernel.
- */
-function reseed(seed) {
-  crypto.randomBytes(1);
-  reseedMathRandom(seed);
+/** Drops all that was drawn before the snapshot, so that its clones draw differently. */
+function reseed() {
+  openssl.reseed();
+  reseedMathRandom(crypto.randomBytes(16));
   // The web's crypto.randomUUID keeps a stock of its own, and loads this when it is first used.
   if (process.moduleLoadList.includes('NativeModule internal/crypto/webcrypto')) {
     for (let i = 0; i < WEB_UUIDS_IN_ADVANCE; i++) randomUUID();
   }
+}
+
+/**
+ * Stops this process. When it is continued it reseeds in the same turn of the event loop, so before
+ * any timer or callback of the function.
+ */
+function holdStill(prepared) {
+  fs.writeSync(AGENT, prepared);
+  process.kill(process.pid, 'SIGSTOP');
+  reseed();
 }
 
 // ---- the handler ----
@@ -330,7 +340,7 @@ function rehearsal() {
 
 async function warmUp(rehearse) {
   for (let i = 0; i < WARM_UP_ROUNDS; i++) await rehearse();
-  reseed(crypto.randomBytes(32));
+  reseed();
 }
 
 /** A busy event loop cannot say where it is; one that turns can at least say what it waits for. */
@@ -345,7 +355,7 @@ function explainTimeout() {
 const OWN_RESOURCES = new Set(['PipeWrap', 'SignalWrap']);
 
 async function main() {
-  reseedMathRandom(crypto.randomBytes(32));
+  reseedMathRandom(crypto.randomBytes(16));
   let handler;
   try {
     handler = await load(process.env._HANDLER);
@@ -354,11 +364,16 @@ async function main() {
   }
   const rehearse = rehearsal();
   await warmUp(rehearse);
+  let fresh = false; // reseeded since it stood still
   const feed = reader((frame) => {
     if (frame[4] === Type.INVOKE)
       void answer(frame, handler).then((result) => write(socket, result));
-    else if (frame[4] === Type.RESEED) {
-      reseed(frame.subarray(HEADER_BYTES));
+    else if (frame[4] === Type.PREPARE) {
+      holdStill(frameOf(Type.PREPARED, frame.readUInt32LE(8), 0));
+      fresh = true;
+    } else if (frame[4] === Type.RESEED) {
+      if (!fresh) reseed();
+      fresh = false;
       const done = frameOf(Type.RESEEDED, frame.readUInt32LE(8), 0);
       // A VM that is restored ahead of its first invocation thereby has the emulator's translation
       // of what an invocation runs behind it.

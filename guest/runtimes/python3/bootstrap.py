@@ -11,11 +11,14 @@ import posix
 import sys
 import time
 
+from _collections import deque
+from _functools import partial
 # The C halves of the json module; its Python half drags in `re` and `enum`.
 from _json import encode_basestring, encode_basestring_ascii, make_encoder, make_scanner
+from _operator import call
 
 AGENT, STACKS = 3, 4
-SIGUSR2 = 12
+SIGUSR2, SIGSTOP = 12, 19
 HEADER_BYTES = 12
 READ_BYTES = 16384
 MAX_READ_BYTES = 1 << 20
@@ -110,8 +113,9 @@ def _write(frame):
         done += posix.write(AGENT, memoryview(frame)[done:])
 
 
-READY, FAILED, RESULT, ERROR, RESEEDED = b"\x82", b"\x83", b"\x84", b"\x85", b"\xa0"
-INVOKE, RESEED = 0x02, 0x20
+READY, FAILED, RESULT, ERROR = b"\x82", b"\x83", b"\x84", b"\x85"
+RESEEDED, PREPARED = b"\xa0", b"\xa1"
+INVOKE, RESEED, PREPARE = 0x02, 0x20, 0x21
 NO_REQUEST = b"\0\0\0\0"
 
 
@@ -235,49 +239,91 @@ def _answer(frame, handler):
     return _frame(RESULT, request, ns.to_bytes(8, "little"), result)
 
 
-# ---- after a restore ----
+# ---- around a snapshot ----
+#
+# What reseeds is a list of steps: C functions with their arguments, which C code calls one after
+# the other. Between two of them the interpreter runs no bytecode, so it cannot give its lock (the
+# GIL) to another thread, and none of these functions gives it away: posix.getrandom does not.
 
 
-def _reseed_random(random, seed):
-    random._inst.seed()
+def _chain(first, *rest):
+    """A step: `rest` called on what `first` yields, one on the result of the other, when it is run."""
+    values = map(call, (first,))
+    for function in rest:
+        values = map(function, values)
+    return partial(next, values)
 
 
-def _reseed_uuid(uuid, seed):
-    uuid._node = int.from_bytes(posix.getrandom(6), "little") | 1 << 40
-    uuid._last_timestamp = uuid._generate_time_safe = None
+def _random_steps(random):
+    inst = random._inst
+    yield _chain(partial(posix.getrandom, 64), int.from_bytes, partial(random._random.Random.seed, inst))
+    yield partial(setattr, inst, "gauss_next", None)
 
 
-def _reseed_tempfile(tempfile, seed):
-    tempfile._name_sequence = None
+def _uuid_steps(uuid):
+    yield _chain(partial(posix.getrandom, 6), int.from_bytes, (1 << 40).__or__, partial(setattr, uuid, "_node"))
+    yield partial(setattr, uuid, "_last_timestamp", None)
+    yield partial(setattr, uuid, "_generate_time_safe", None)
 
 
-def _reseed_ssl(ssl, seed):
-    ssl.RAND_add(seed, 32.0)
+def _tempfile_steps(tempfile):
+    yield partial(setattr, tempfile, "_name_sequence", None)
 
 
-def _reseed_global(module, seed):
-    module.seed()
+def _ssl_steps(ssl):
+    yield partial(next, map(ssl.RAND_add, map(posix.getrandom, (32,)), (32.0,)))
 
 
-_GENERATORS = (
-    ("random", _reseed_random),
-    ("uuid", _reseed_uuid),
-    ("tempfile", _reseed_tempfile),
-    ("_ssl", _reseed_ssl),
-    ("numpy.random", _reseed_global),
-    ("torch.random", _reseed_global),
-)
+_STEPS = (("random", _random_steps), ("uuid", _uuid_steps), ("tempfile", _tempfile_steps), ("_ssl", _ssl_steps))
+_OTHERS = ("numpy.random", "torch.random")
 
 
-def _reseed(seed):
-    """Drops all that was drawn before the snapshot, so that its clones draw differently."""
-    loaded = sys.modules
-    for name, reseed in _GENERATORS:
-        if name in loaded:
+def _not_reseeded(name, error):
+    print(f"sparkler: {name} was not reseeded: {error}", file=sys.stderr)
+
+
+def _steps():
+    steps = []
+    for name, steps_of in _STEPS:
+        if name in sys.modules:
             try:
-                reseed(loaded[name], seed)
+                steps += steps_of(sys.modules[name])
             except Exception as error:  # a module of the function's own under this name
-                print(f"sparkler: {name} was not reseeded: {error}", file=sys.stderr)
+                _not_reseeded(name, error)
+    return steps
+
+
+def _run(steps):
+    deque(map(call, steps), 0)
+
+
+def _reseed():
+    """Drops all that was drawn before the snapshot, so that its clones draw differently."""
+    _run(_steps())
+
+
+def _reseed_others():
+    """Those whose own code is Python: a thread that does not wait may draw from them before."""
+    for name in _OTHERS:
+        if name in sys.modules:
+            try:
+                sys.modules[name].seed()
+            except Exception as error:
+                _not_reseeded(name, error)
+
+
+def _hold_still(prepared):
+    """
+    Stops this process while this thread has the GIL, so that no other thread runs Python code
+    between the process's continuation and its reseeding. True when it is reseeded.
+    """
+    try:
+        stop = partial(posix.write, AGENT, prepared), partial(posix.kill, posix.getpid(), SIGSTOP)
+        _run((*stop, *_steps()))
+        return True
+    except Exception as error:
+        _not_reseeded("at once, this process", error)
+        return False
 
 
 # ---- the handler ----
@@ -343,7 +389,8 @@ def _rehearse():
 def _warm_up():
     for _ in range(WARM_UP_ROUNDS):
         _rehearse()
-    _reseed(posix.getrandom(32))
+    _reseed()
+    _reseed_others()
 
 
 def _prepare(root):
@@ -376,16 +423,22 @@ def _main():
     _flush()
     gc.freeze()  # collections need not touch (and copy, after a restore) what was loaded by now
     _write(_frame(READY, NO_REQUEST))
+    _fresh = False  # reseeded since it stood still
     while True:
         frame = _read_frame()
         if frame[4] == INVOKE:
             _write(_answer(frame, handler))
         elif frame[4] == RESEED:
-            _reseed(bytes(frame[HEADER_BYTES:]))
+            if not _fresh:
+                _reseed()
+            _fresh = False
+            _reseed_others()
             # In emulation the code of an invocation must be translated anew after a restore. A VM
             # that is restored ahead of its first invocation has that behind it thereby.
             _rehearse()
             _write(_frame(RESEEDED, bytes(frame[8:12])))
+        elif frame[4] == PREPARE:
+            _fresh = _hold_still(_frame(PREPARED, bytes(frame[8:12])))
 
 
 _main()
