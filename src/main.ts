@@ -58,7 +58,7 @@ export async function startDaemon(
   const registry = Registry.open(config.dataDir);
   let platform: Platform | undefined;
   try {
-    const store = new SnapshotStore(config);
+    const store = new SnapshotStore({ ...config, tools: pageTools(config) });
     const reclaimed = await cleanUp(config, registry, store, logger);
     await scan(registry, store, logger);
     const images = overrides.images ?? imagesOf(config);

@@ -144,6 +144,13 @@ export const ConfigSchema = Type.Object(
       description:
         "Folders in which a snapshot's `snapshot_path` and `mem_file_path` may lie, beside `snapshots` in the data folder.",
     }),
+    defaultRestoreStrategy: Type.Enum(
+      ['vanilla', 'cached', 'reap', 'faasnap', 'populate', 'auto'],
+      {
+        default: 'vanilla',
+        description: 'How snapshots are restored of a function that names no strategy.',
+      },
+    ),
     bootAttempts: count(
       2,
       10,

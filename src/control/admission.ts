@@ -83,11 +83,11 @@ export async function partsOf(request: VmRequest, deps: AdmissionDeps): Promise<
   if (request.snapshot === undefined) {
     return { image, kernel, codePath, kernelArgs: '', instances: [] };
   }
-  const manifest = await store.load(request.snapshot, {
+  const snapshot = await store.load(request.snapshot, {
     vmm: driver.capabilities,
     imageId: image.id,
     kernelId: kernel.id,
   });
-  const { kernelArgs, instances } = manifest;
-  return { image, kernel, codePath, kernelArgs, instances };
+  const { kernelArgs, instances } = snapshot.manifest;
+  return { image, kernel, codePath, kernelArgs, instances, snapshot };
 }

@@ -1,5 +1,6 @@
 /** Makes a function's record of what a caller said, or says what is wrong with it. */
 import type { Config } from '../config/index.js';
+import { STRATEGY_CHOICES } from './chooser.js';
 import { invalid, overLimit } from './errors.js';
 import type { FunctionInput, FunctionRecord } from './types.js';
 
@@ -32,6 +33,7 @@ export function toRecord(
     handler: DEFAULT_HANDLER,
     env: {},
     timeoutMs: config.timeouts.defaultInvocationMs,
+    restoreStrategy: config.defaultRestoreStrategy,
     createdAt: now,
   } as const;
   const said = Object.fromEntries(Object.entries(input).filter(([, v]) => v !== undefined));
@@ -54,6 +56,9 @@ function check(record: FunctionRecord, config: Config): void {
   // The type says so; a caller in JavaScript may not.
   if (!['python3', 'nodejs'].includes(record.runtime)) {
     throw invalid('runtime', 'must be python3 or nodejs');
+  }
+  if (!STRATEGY_CHOICES.includes(record.restoreStrategy)) {
+    throw invalid('restore_strategy', `must be one of ${STRATEGY_CHOICES.join(', ')}`);
   }
   if (!HANDLER.test(record.handler) || record.handler.split('/').includes('..')) {
     throw invalid('handler', 'must be file.function, like app.handler');

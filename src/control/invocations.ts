@@ -7,6 +7,7 @@ import { invalid } from './errors.js';
 import type { Functions } from './functions.js';
 import type { InvocationInput, InvocationOutput, InvocationPhases, StartKind } from './types.js';
 import type { Vm } from './vm.js';
+import type { Restores } from './restores.js';
 import type { Vms } from './vms.js';
 
 export interface InvocationsDeps {
@@ -14,6 +15,7 @@ export interface InvocationsDeps {
   readonly functions: Functions;
   readonly vms: Vms;
   readonly metrics: Metrics;
+  readonly restores: Restores;
 }
 
 /** One request, with what is known before its VM is. */
@@ -51,7 +53,9 @@ export class Invocations {
       // Found at once, so that calls get their turns in the order in which they came.
       const { vmId } = input;
       const target =
-        vmId === undefined ? await this.#make(input) : this.#find(vmId, input.functionName);
+        vmId === undefined
+          ? await this.#make(input, call.event)
+          : this.#find(vmId, input.functionName);
       const output = await this.#run(target, call);
       this.#count(call, 'ok', output);
       return output;
@@ -85,10 +89,11 @@ export class Invocations {
     };
   }
 
-  async #make({ functionName, ssId, namespace }: InvocationInput): Promise<Target> {
+  async #make(input: InvocationInput, event: string): Promise<Target> {
+    const { functionName, ssId, namespace, restore } = input;
     const vm = await this.#deps.vms.create({
       functionName,
-      ...(ssId !== undefined && { ssId }),
+      ...(ssId !== undefined && { ssId, restore: { ...restore, event } }),
       ...(namespace !== undefined && { namespace }),
     });
     return { vm, made: true };
@@ -113,7 +118,8 @@ export class Invocations {
       throw await this.#failed(vm, made, error);
     } finally {
       vm.usedAt = performance.now();
-      release();
+      // The answer does not wait for what is learned from it; the next one does.
+      void vm.finishing.finally(release);
     }
   }
 
@@ -134,7 +140,10 @@ export class Invocations {
     const answer = await session.invoke(instance, call.event, context, call.timeoutMs);
     const answered = performance.now();
     vm.invocations++;
-    const after = await vm.stats();
+    const [after, restore] = await Promise.all([
+      vm.stats(),
+      this.#deps.restores.finish(vm, answered - call.requested),
+    ]);
     return {
       vmId: vm.vmId,
       traceId: call.traceId,
@@ -147,6 +156,7 @@ export class Invocations {
         minor: Math.max(0, after.minorFaults - before.minorFaults),
         major: Math.max(0, after.majorFaults - before.majorFaults),
       },
+      ...(restore && { restore }),
       logs: answer.logs,
     };
   }

@@ -11,6 +11,7 @@ import { Functions } from './functions.js';
 import { Invocations } from './invocations.js';
 import { FunctionLogs } from './logs.js';
 import type { ImagePort } from './ports.js';
+import { Restores } from './restores.js';
 import { Snapshots } from './snapshots.js';
 import type {
   FunctionInput,

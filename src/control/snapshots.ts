@@ -195,6 +195,7 @@ export class Snapshots {
       vcpus: request.vcpus,
       memMiB: request.memMiB,
       kernelArgs: '',
+      regions,
       instances,
       vmm: { vmm, version, machine, cpuModel, accelerator },
     };

@@ -16,6 +16,7 @@ import {
 } from '../vmm/index.js';
 import { journalVm } from './journaling.js';
 import type { FunctionLogs } from './logs.js';
+import type { Restores } from './restores.js';
 import type { Vm, VmParts } from './vm.js';
 
 export interface StarterDeps {
@@ -25,6 +26,7 @@ export interface StarterDeps {
   readonly logs: FunctionLogs;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  readonly restores: Restores;
 }
 
 /** A boot that ended so may succeed when tried again. */
@@ -152,11 +154,21 @@ export class Starter {
     files: { readonly memoryPath: string; readonly statePath: string },
   ): Promise<void> {
     vm.mustLive();
+    if (parts.snapshot === undefined) {
+      throw new SparklerError('INTERNAL', `VM ${vm.vmId} was admitted without its snapshot.`);
+    }
     const { memoryPath, statePath } = files;
+    const restore = await this.#deps.restores.prepare(vm, parts.snapshot);
+    vm.restore = restore;
+    const onProcess = (pid: number): void => {
+      spec.onProcess?.(pid);
+      restore.onProcess?.(pid);
+    };
     const machine = await restoreMachine(
       this.#deps.driver,
-      spec,
+      { ...spec, onProcess },
       { memoryPath, statePath },
+      restore.memory,
       this.#limits,
     );
     this.#open(vm, machine, 0).adopt(parts.instances);

@@ -3,7 +3,9 @@
  * the wire's.
  */
 import type { Readable } from 'node:stream';
-import type { Accelerator, VmState } from '../vmm/index.js';
+import type { RegionSettings, RestoreOptions, StrategyName } from '../snapshot/index.js';
+import type { Accelerator, PagingStats, VmState } from '../vmm/index.js';
+import type { StrategyChoice } from './chooser.js';
 
 export type RuntimeName = 'python3' | 'nodejs';
 
@@ -22,6 +24,25 @@ export interface FunctionInput {
   readonly handler?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly timeoutMs?: number;
+  /** How its snapshots are restored when an invocation does not say. */
+  readonly restoreStrategy?: StrategyChoice;
+}
+
+/** How a snapshot is to be restored. */
+export interface RestoreChoice {
+  readonly strategy?: StrategyChoice;
+  readonly options?: RestoreOptions;
+  /** The event of the invocation that it is restored for: only such a restore is recorded. */
+  readonly event?: string;
+}
+
+/** How it was restored, and what that has cost until the first invocation was answered. */
+export interface RestoreInfo extends PagingStats {
+  readonly strategy: StrategyName;
+  /** Why this strategy, and what it did. */
+  readonly why: string;
+  /** The invocation was recorded: the next restores can use what was learned. */
+  readonly recorded: boolean;
 }
 
 /** A function as the registry keeps it. */
@@ -67,6 +88,7 @@ export interface VmInput {
    * the VM stays paused until its first invocation.
    */
   readonly ssId?: string;
+  readonly restore?: RestoreChoice;
   readonly namespace?: string;
   readonly vcpus?: number;
   readonly memMiB?: number;
@@ -80,6 +102,8 @@ export interface SnapshotInput {
   readonly statePath?: string;
   /** Where guest memory goes; inside an allowed directory. Default: the snapshot's folder. */
   readonly memoryPath?: string;
+  /** FaaSnap's regions; sizes in pages. Default: recorded, with the paper's gap. */
+  readonly regions?: Partial<RegionSettings>;
 }
 
 export interface SnapshotRecord {
@@ -124,6 +148,8 @@ export interface InvocationInput {
   readonly ssId?: string;
   /** The event as a string of JSON; default `{}`. */
   readonly params?: string;
+  /** How `ssId` is restored; default: as the function says. */
+  readonly restore?: RestoreChoice;
   readonly namespace?: string;
   /** Shortens the function's own limit, never extends it. */
   readonly timeoutMs?: number;
@@ -157,6 +183,8 @@ export interface InvocationOutput {
   readonly phases: InvocationPhases;
   /** Page faults of the VMM process while the invocation ran (from its start for a new VM). */
   readonly faults: { readonly minor: number; readonly major: number };
+  /** The first invocation of a restored VM only. */
+  readonly restore?: RestoreInfo;
   /** What the invocation printed: the last `invocationLogBytes`. */
   readonly logs: string;
 }

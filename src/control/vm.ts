@@ -6,7 +6,9 @@ import type { Accelerator, Drive, Machine, MachineSpec, VmStats } from '../vmm/i
 import type { Reservation } from './disk.js';
 import { Turns } from './turns.js';
 import type { ImageInfo, KernelInfo } from './ports.js';
-import type { FunctionRecord, SnapshotRecord, VmView } from './types.js';
+import type { LoadedSnapshot } from '../snapshot/index.js';
+import type { VmRestore } from './restores.js';
+import type { FunctionRecord, RestoreChoice, SnapshotRecord, VmView } from './types.js';
 import { withConsole } from './errors.js';
 
 /** What was asked for; fixed before anything is made. */
@@ -19,6 +21,8 @@ export interface VmRequest {
   readonly kernel: string;
   readonly codeId: string;
   readonly namespace?: string;
+  /** How the snapshot is restored. */
+  readonly restore?: RestoreChoice;
 }
 
 /** Where the parts lie; known once admission has looked. */
@@ -29,6 +33,8 @@ export interface VmParts {
   readonly kernelArgs: string;
   /** Restores only: the instances that live in the snapshot. */
   readonly instances: readonly number[];
+  /** Restores only: the snapshot, proved whole. */
+  readonly snapshot?: LoadedSnapshot;
 }
 
 const MIB = 1024 * 1024;
@@ -58,6 +64,10 @@ export class Vm {
   isStarted = false;
   /** Restored and not yet resumed: the first invocation does it. */
   asleep = false;
+  /** How it was restored, until its first invocation was answered. */
+  restore: VmRestore | undefined;
+  /** Settles when what its first invocation teaches is stored; nothing else is done to it before. */
+  finishing: Promise<void> = Promise.resolve();
   /** Somebody wanted it to end; it did not fail. */
   endsOnPurpose = false;
   /** Why it is being ended: what all who wait for it get. */

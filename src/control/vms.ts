@@ -111,12 +111,15 @@ export class Vms {
     const { limits } = this.#deps.config;
     if (input.vcpus !== undefined) whole('vcpu', input.vcpus, limits.maxVcpus);
     if (input.memMiB !== undefined) whole('mem', input.memMiB, limits.maxMemMiB);
-    const namespace = input.namespace === undefined ? {} : { namespace: input.namespace };
+    const extras = {
+      ...(input.namespace !== undefined && { namespace: input.namespace }),
+      ...(input.restore && { restore: input.restore }),
+    };
     if (input.ssId !== undefined) {
       const snapshot = this.#deps.snapshot(input.ssId);
       checkAgainst(snapshot, input);
       const { vcpus, memMiB, image, kernel, codeId } = snapshot;
-      return { fn, snapshot, vcpus, memMiB, image, kernel, codeId, ...namespace };
+      return { fn, snapshot, vcpus, memMiB, image, kernel, codeId, ...extras };
     }
     const { codeId } = fn;
     // Says that there is no code, before anything else is looked at.
@@ -128,7 +131,7 @@ export class Vms {
       image: fn.image,
       kernel: this.#kernel(input.kernel ?? fn.kernel),
       codeId: codeId ?? '',
-      ...namespace,
+      ...extras,
     };
   }
 
@@ -180,6 +183,8 @@ export class Vms {
     const endWith = async (error: SparklerError): Promise<void> => {
       if (!vm.ending) await this.end(vm, 'died', vm.explain(error));
     };
+    // A loading set that turns out damaged under a running guest.
+    vm.restore?.beside?.catch((error: unknown) => endWith(asSparklerError(error)));
     void vm.session?.closed.then(endWith);
     void vm.machine?.exited.then((exit) =>
       endWith(new SparklerError('VM_DIED', `The VM ended by itself: ${exit.reason}.`)),
@@ -187,9 +192,12 @@ export class Vms {
   }
 
   async #end(vm: Vm, why: VmEnd, error: SparklerError): Promise<void> {
-    const { logger, metrics, journal } = this.#deps;
+    const { logger, metrics, journal, restores } = this.#deps;
     vm.ending ??= error;
     vm.endsOnPurpose = why !== 'died' && why !== 'start-failed';
+    // What was just recorded is worth the moment that it takes to be stored; it has its own limit.
+    if (vm.endsOnPurpose) await vm.finishing;
+    restores.abandon(vm);
     vm.turns.close(error);
     vm.session?.close();
     let left: unknown;

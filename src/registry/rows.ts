@@ -11,6 +11,7 @@ export interface StoredFunction {
   readonly handler: string;
   readonly env: Readonly<Record<string, string>>;
   readonly timeoutMs: number;
+  readonly restoreStrategy: 'vanilla' | 'cached' | 'reap' | 'faasnap' | 'populate' | 'auto';
   readonly codeId?: string;
   readonly codeBytes?: number;
   readonly createdAt: number;

@@ -2,10 +2,20 @@
 export {
   SnapshotStore,
   type Fitness,
+  type LoadedSnapshot,
   type SnapshotFacts,
   type SnapshotPlan,
   type SnapshotStoreOptions,
 } from './store.js';
-export type { SnapshotManifest, VmmIdentity } from './manifest.js';
+export type { RegionSettings, SnapshotManifest, VmmIdentity } from './manifest.js';
 export { scanSnapshots, type ScanResult } from './scan.js';
 export { digHoles, dropCache, loadCache } from './patch.js';
+export type { RecorderPace } from './native.js';
+export { recordedEvent, WorkingSets, type RecordedEvent } from './working-sets.js';
+export { isPossible, STRATEGY_NAMES, strategyOf } from './strategies/index.js';
+export type {
+  Mappings,
+  PreparedRestore,
+  RestoreOptions,
+  StrategyName,
+} from './strategies/strategy.js';

@@ -21,6 +21,7 @@ import {
 } from './manifest.js';
 import { checkSums, makeSums, type PageTools } from './native.js';
 import { allowedPath, checkSsId } from './place.js';
+import { PageCache } from './page-cache.js';
 import { TrustedFiles } from './trust.js';
 import { crc32c } from './working-set/crc32c.js';
 
@@ -96,12 +97,14 @@ export class SnapshotStore {
   #writing: Promise<void> = Promise.resolve();
   /** Snapshots whose memory is being summed up, with the manifest that then holds. */
   readonly #summing = new Map<string, Promise<SnapshotManifest>>();
-  readonly #tools: PageTools;
+  readonly tools: PageTools;
+  /** What of the snapshots is in the page cache. */
+  readonly cache = new PageCache();
   /** Files of snapshots, and what is derived from them, that were found whole. */
   readonly trusted = new TrustedFiles();
 
   constructor(options: SnapshotStoreOptions) {
-    this.#tools = options.tools;
+    this.tools = options.tools;
     this.dir = join(options.dataDir, 'snapshots');
     this.#others = options.snapshotDirs;
     mkdirSync(this.dir, { recursive: true, mode: 0o700 });
@@ -199,7 +202,7 @@ export class SnapshotStore {
         if (size !== manifest.memoryBytes) throw unusable('its memory file has another size');
       }, missingMemory),
     ]);
-    await this.trusted.verify(memoryPath, () => checkSums(memoryPath, sumsPath, this.#tools));
+    await this.trusted.verify(memoryPath, () => checkSums(memoryPath, sumsPath, this.tools));
     return loaded;
   }
 
@@ -235,7 +238,7 @@ export class SnapshotStore {
     const wasDurable = manifest.durable;
     // What a daemon left that was killed meanwhile.
     for (const path of [sumsPath, nonZeroPath]) await rm(path, { force: true });
-    await makeSums(memoryPath, sumsPath, nonZeroPath, this.#tools);
+    await makeSums(memoryPath, sumsPath, nonZeroPath, this.tools);
     const [sums, nonZero] = await Promise.all([readFile(sumsPath), readFile(nonZeroPath)]);
     const summed = { ...manifest, memoryId: digestOf(sums), nonZeroSum: crc32c(nonZero) };
     if (isNew && this.#current.get(manifest.ssId)?.dir !== dir) throw unusable('it was deleted');

@@ -4,6 +4,7 @@
  * major nor minor faults are left on it, and clones still share its clean pages. Pages that an
  * invocation writes anyway are copied ahead of the guest.
  */
+import type { Machine } from '../../vmm/index.js';
 import { combineRecordings } from '../working-set/combine.js';
 import { layersFromTrace } from '../working-set/layers.js';
 import { loadingSet } from '../working-set/loading-set.js';
@@ -61,7 +62,7 @@ async function mapped(context: RestoreContext): Promise<PreparedRestore> {
     why: `${set.regions.length} regions in the order of first touch are populated beside the restore, ${pages === undefined ? 'none' : pages.length} pages of them for writing`,
     records: false,
     beside: cache.once(path, () => sets.load('populate')),
-    ...(pages === undefined && { finish: learnWritten(context) }),
+    ...(pages === undefined ? { finish: learnWritten(context) } : {}),
   };
 }
 
@@ -72,7 +73,7 @@ function zeroRuns(regions: readonly Run[], written: readonly Run[]): Run[] {
 }
 
 /** After the first populated restore: the pages that the VM then owns were written by the guest. */
-function learnWritten({ sets, event }: RestoreContext): PreparedRestore['finish'] {
+function learnWritten({ sets, event }: RestoreContext): (machine: Machine) => Promise<void> {
   return async (machine) => {
     const own = await machine.privatePages();
     const pages: number[] = [];

@@ -1,0 +1,135 @@
+/** How a VM is restored from its snapshot: which strategy, and what is learned from it. */
+import type { Config } from '../config/index.js';
+import { SparklerError } from '../errors.js';
+import {
+  recordedEvent,
+  strategyOf,
+  WorkingSets,
+  type LoadedSnapshot,
+  type PreparedRestore,
+  type SnapshotStore,
+  type StrategyName,
+} from '../snapshot/index.js';
+import type { Logger } from '../telemetry/index.js';
+import { within, type VmmDriver } from '../vmm/index.js';
+import { Chooser } from './chooser.js';
+import type { RestoreChoice, RestoreInfo } from './types.js';
+import type { Vm } from './vm.js';
+
+export interface RestoresDeps {
+  readonly config: Config;
+  readonly driver: VmmDriver;
+  readonly store: SnapshotStore;
+  readonly logger: Logger;
+}
+
+/** A VM's restore, from its preparation until its first invocation was answered. */
+export interface VmRestore extends PreparedRestore {
+  readonly strategy: StrategyName;
+  readonly ssId: string;
+}
+
+export class Restores {
+  readonly #deps: RestoresDeps;
+  readonly #chooser: Chooser;
+  /** Snapshots of which an invocation is being recorded. */
+  readonly #recording = new Set<string>();
+
+  constructor(deps: RestoresDeps) {
+    this.#deps = deps;
+    this.#chooser = new Chooser(deps.driver.capabilities.memorySources);
+  }
+
+  /** The recordings of a snapshot and the files made of them. */
+  sets(loaded: LoadedSnapshot): WorkingSets {
+    const { store, logger } = this.#deps;
+    const { ssId } = loaded.manifest;
+    return new WorkingSets(loaded, store.tools, store.trusted, (message) =>
+      logger.warn({ ssId }, message),
+    );
+  }
+
+  /**
+   * Chooses the strategy and prepares the VM's memory. The VM's folder exists.
+   * @throws SparklerError OPERATION_UNSUPPORTED, and what the strategy throws.
+   */
+  async prepare(vm: Vm, loaded: LoadedSnapshot): Promise<VmRestore> {
+    const { config, driver, store } = this.#deps;
+    const { ssId } = loaded.manifest;
+    const sets = this.sets(loaded);
+    const choice = vm.request.restore ?? {};
+    const wanted = choice.strategy ?? vm.request.fn.restoreStrategy;
+    const chosen = await this.#chooser.choose(wanted, sets);
+    const strategy = strategyOf(chosen.strategy, driver.capabilities.memorySources);
+    const prepared = await strategy.prepare({
+      sets,
+      cache: store.cache,
+      tools: store.tools,
+      options: choice.options ?? {},
+      event: recordedEvent(choice.event ?? ''),
+      dir: vm.dir,
+      keepTraces: config.limits.maxRecordings,
+      // Restored ahead, nobody knows yet what will be invoked, and the rehearsal is not it.
+      mayRecord: choice.event !== undefined && !this.#recording.has(ssId),
+      limitMs: config.timeouts.snapshotMs,
+    });
+    if (prepared.records) this.#recording.add(ssId);
+    prepared.beside?.catch(() => undefined);
+    const why = chosen.why === '' ? prepared.why : `${chosen.why}; ${prepared.why}`;
+    return { ...prepared, why, strategy: strategy.name, ssId };
+  }
+
+  /**
+   * What the restore's first invocation has cost, for its answer; and the beginning of what is
+   * learned from it, which `vm.finishing` waits for.
+   */
+  async finish(vm: Vm, firstResponseMs: number): Promise<RestoreInfo | undefined> {
+    const { restore, machine } = vm;
+    if (restore === undefined || machine === undefined) return undefined;
+    vm.restore = undefined;
+    const paging = await machine.paging();
+    const { strategy, why, records, ssId } = restore;
+    if (!records) this.#chooser.learn(ssId, strategy, firstResponseMs);
+    vm.finishing = this.#learn(vm, restore);
+    return { strategy, why, recorded: records, ...paging };
+  }
+
+  /** The VM ends before its first invocation was answered. */
+  abandon(vm: Vm): void {
+    const { restore } = vm;
+    if (restore === undefined) return;
+    vm.restore = undefined;
+    this.#recording.delete(restore.ssId);
+    restore.abandon?.();
+  }
+
+  /** Forgets what was measured of a snapshot. */
+  forget(ssId: string): void {
+    this.#chooser.forget(ssId);
+  }
+
+  /** A recording that fails costs the next invocation another one, and this one nothing. */
+  async #learn(vm: Vm, restore: VmRestore): Promise<void> {
+    const { config, logger } = this.#deps;
+    const { machine } = vm;
+    try {
+      if (machine && restore.finish) {
+        await within(restore.finish(machine), config.timeouts.snapshotMs);
+      }
+    } catch (error) {
+      restore.abandon?.();
+      const known = error instanceof SparklerError ? error.code : 'INTERNAL';
+      logger.warn({ vmId: vm.vmId, err: error, code: known }, 'a recording failed');
+    } finally {
+      this.#recording.delete(restore.ssId);
+    }
+  }
+}
+
+/** The choice of an invocation, with the event that it may record. */
+export function choiceOf(
+  choice: RestoreChoice | undefined,
+  event: string,
+): RestoreChoice & { readonly event: string } {
+  return { ...choice, event };
+}
