@@ -149,8 +149,15 @@ describe('memory that the guest gives back', () => {
       console.log(`SPARKLER_SEED=${seed}`);
       const runs = [...Array(60).keys()].map((n) => [((n * 37) % 60) * 8, 7] as const);
       const plan = set ? { workingSet: workingSet(memory, runs) } : {};
-      const { vmm, server } = await pages.pair({ sums: sumsOf(memory), ...plan });
-      expect(await vmm.ask(`stress ${seed} 3000`)).toBe('right');
+      const vmm = await pages.vmm();
+      const server = pages.server(vmm, { sums: sumsOf(memory), ...plan });
+      // Held back, so that the prefetch falls into the middle of it.
+      server.child.kill('SIGSTOP');
+      await vmm.hello();
+      const result = vmm.ask(`stress ${seed} 3000`);
+      server.child.kill('SIGCONT');
+      expect(await result).toBe('right');
+      expect(await server.told()).toMatchObject({ event: 'connected' });
       if (set) expect(await server.told()).toMatchObject({ event: 'prefetched' });
       expect(await server.ask('stats')).toMatchObject({ event: 'stats' });
     },
