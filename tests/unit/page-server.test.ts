@@ -291,6 +291,20 @@ describe('the prefetch', () => {
     expect(await vmm.ask(`hash 0 ${PAGES}`)).toBe(hashOf(memory));
   });
 
+  it('wakes who waits for a page that it has just installed', async () => {
+    // The first read gives 128 runs; the second fails, so that no last wake hides a missing one.
+    const scattered = [...Array(128).keys()].map((n) => [n * 4 + 1, 2] as const);
+    const set = workingSet(memory, [...scattered, [0, 1]]);
+    const lies = { LIAR_STOP: '50', LIAR_PREAD: '5:4:5' };
+    const { vmm, server } = await pages.pair({ workingSet: set, lies });
+    await reached('T', server.child);
+    await vmm.ask('read 241');
+    await vmm.blocked(1);
+    server.child.kill('SIGCONT');
+    expect(await server.told()).toMatchObject({ event: 'error', code: 'source-io' });
+    expect(await vmm.ask('join')).toBe('ok');
+  });
+
   it('skips what was written before it came, and is tried again after EAGAIN', async () => {
     const plan = { workingSet: workingSet(memory, runs), lies: { LIAR_AGAIN: '4' } };
     const vmm = await pages.vmm();
