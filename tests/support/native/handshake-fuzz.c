@@ -79,7 +79,7 @@ static void check(const struct region *list, size_t count) {
   if (count == 0 || count > MAX_REGIONS) abort();
   for (size_t i = 0; i < count; i++) {
     const struct region *r = &list[i];
-    if (r->size == 0 || r->size % PAGE != 0 || r->base % PAGE != 0 || r->offset % PAGE != 0) abort();
+    if (r->size == 0 || (r->size | r->base | r->offset) % PAGE != 0) abort();
     if (r->offset > MEMORY || r->size > MEMORY || r->offset + r->size > MEMORY) abort();
     if (r->base + r->size < r->base) abort();
     for (size_t j = 0; j < i; j++)

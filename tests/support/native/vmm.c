@@ -15,7 +15,7 @@
  *   blocked                     threads begun by `read` and `drop` that sleep / that have not ended
  *   join                        waits for them
  *   fork                        makes a child that ends at once
- *   move PAGE COUNT             moves pages elsewhere; if PAGE is 0, that is where the memory is now
+ *   move PAGE COUNT             moves pages elsewhere; if PAGE is 0, the memory is there from now on
  *   unmap PAGE COUNT
  *   protect PAGE                lets a write to the page be reported
  *   stress SEED STEPS           threads that read, write and give back pages of their own, knowing
