@@ -15,7 +15,7 @@ import {
 import { isErrno, SparklerError } from './errors.js';
 import { buildCodeDrive, resolveImage, resolveKernel } from './image/index.js';
 import { reclaim, Registry, type Reclaimed } from './registry/index.js';
-import { scanSnapshots, SnapshotStore } from './snapshot/index.js';
+import { scanSnapshots, SnapshotStore, type PageTools } from './snapshot/index.js';
 import { createLogger, type Logger } from './telemetry/index.js';
 import {
   chooseAccelerator,
@@ -260,6 +260,11 @@ function listenError(error: unknown, { host, port }: Config): unknown {
 }
 
 /** The folder of package.json, above this file: whether it runs from source or from dist/. */
+/** The programs that read guest memory. */
+function pageTools(config: Config): PageTools {
+  return { nativeDir: nativeDir(), limitMs: config.timeouts.snapshotMs };
+}
+
 function ownFolder(): string {
   let dir = import.meta.dirname;
   while (!existsSync(join(dir, 'package.json')) && dir !== dirname(dir)) dir = dirname(dir);

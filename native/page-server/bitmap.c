@@ -5,11 +5,13 @@
 
 uint64_t *bitmap_new(uint64_t bits) {
   uint64_t *map = calloc((size_t)(bits / 64 + 1), sizeof *map);
-  if (map == NULL) fail("resources", "no memory for a table of %llu bits", (unsigned long long)bits);
+  if (map == NULL) fail("resources", "no memory for a table of pages");
   return map;
 }
 
-bool bitmap_get(const uint64_t *map, uint64_t bit) { return (map[bit / 64] >> (bit % 64) & 1) != 0; }
+bool bitmap_get(const uint64_t *map, uint64_t bit) {
+  return (map[bit / 64] >> (bit % 64) & 1) != 0;
+}
 
 bool bitmap_set(uint64_t *map, uint64_t bit) {
   bool was_clear = !bitmap_get(map, bit);

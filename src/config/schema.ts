@@ -18,6 +18,11 @@ const limits = Type.Object(
     codeFileBytes: count(128 * MiB, 16 * GiB, 'One file of that archive, unpacked, bytes.'),
     codeEntries: count(20_000, 1_000_000, 'Files and folders in that archive.'),
     maxVms: count(64, 10_000, 'MicroVMs alive at once.'),
+    maxRecordings: count(
+      8,
+      64,
+      'Recorded working sets that are kept of one snapshot; the oldest go first.',
+    ),
     maxQueuedPerVm: whole(32, 0, 10_000, 'Invocations that may wait for one busy microVM.'),
     maxFunctions: count(10_000, 1_000_000, 'Functions in the registry.'),
     maxVcpus: count(32, 255, 'vCPUs that a function may ask for.'),

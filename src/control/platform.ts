@@ -85,7 +85,14 @@ class LocalPlatform implements Platform {
       ledger,
       codeInUse: (name, codeId) => this.#codeInUse(name, codeId),
     });
-    const shared = { ...deps, ledger, functions: this.#functions, metrics: this.#metrics };
+    const restores = new Restores(deps);
+    const shared = {
+      ...deps,
+      restores,
+      ledger,
+      functions: this.#functions,
+      metrics: this.#metrics,
+    };
     this.#snapshots = new Snapshots({ ...shared, vms: () => this.#vms });
     this.#vms = new Vms({
       ...shared,

@@ -68,7 +68,7 @@ export class Snapshots {
     const vm = this.#deps.vms().get(input.vmId);
     const ssId = input.ssId ?? newId('ss');
     if (this.#records.has(ssId) || this.#busy.has(ssId)) throw invalid('ssId', 'exists already');
-    const plan = store.plan(ssId, input.statePath, input.memoryPath);
+    const plan = store.plan(ssId, input);
     this.#busy.add(ssId);
     try {
       const release = await vm.turns.take(config.limits.maxQueuedPerVm);
@@ -195,7 +195,6 @@ export class Snapshots {
       vcpus: request.vcpus,
       memMiB: request.memMiB,
       kernelArgs: '',
-      regions,
       instances,
       vmm: { vmm, version, machine, cpuModel, accelerator },
     };

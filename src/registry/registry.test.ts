@@ -17,6 +17,7 @@ const fn: StoredFunction = {
   runtime: 'python3',
   handler: 'app.handler',
   env: { A: 'ü' },
+  restoreStrategy: 'vanilla',
   timeoutMs: 1000,
   createdAt: 1,
   updatedAt: 2,

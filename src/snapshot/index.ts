@@ -10,7 +10,7 @@ export {
 export type { RegionSettings, SnapshotManifest, VmmIdentity } from './manifest.js';
 export { scanSnapshots, type ScanResult } from './scan.js';
 export { digHoles, dropCache, loadCache } from './patch.js';
-export type { RecorderPace } from './native.js';
+export type { PageTools, RecorderPace } from './native.js';
 export { recordedEvent, WorkingSets, type RecordedEvent } from './working-sets.js';
 export { isPossible, STRATEGY_NAMES, strategyOf } from './strategies/index.js';
 export type {

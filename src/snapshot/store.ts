@@ -16,6 +16,7 @@ import {
   encodeManifest,
   MANIFEST_FORMAT,
   unusable,
+  type RegionSettings,
   type SnapshotManifest,
   type VmmIdentity,
 } from './manifest.js';
@@ -23,6 +24,7 @@ import { checkSums, makeSums, type PageTools } from './native.js';
 import { allowedPath, checkSsId } from './place.js';
 import { PageCache } from './page-cache.js';
 import { TrustedFiles } from './trust.js';
+import { DEFAULT_INTERVAL_THRESHOLD } from './working-set/loading-set.js';
 import { crc32c } from './working-set/crc32c.js';
 
 const MANIFEST = 'manifest.json';
@@ -63,7 +65,23 @@ export interface SnapshotPlan {
   readonly dir: string;
   readonly files: SnapshotFiles;
   readonly intents: readonly Intent[];
+  readonly regions: RegionSettings;
 }
+
+/** What a caller may say of a snapshot to be taken. */
+export interface PlanWishes {
+  /** Files outside of the snapshot's own folder. */
+  readonly statePath?: string;
+  readonly memoryPath?: string;
+  readonly regions?: Partial<RegionSettings>;
+}
+
+/** The paper's gap; nothing is left out. */
+const DEFAULT_REGIONS: RegionSettings = {
+  record: true,
+  intervalThreshold: DEFAULT_INTERVAL_THRESHOLD,
+  sizeThreshold: 0,
+};
 
 /** What the taker knows and the store does not. */
 export type SnapshotFacts = Omit<
@@ -77,6 +95,7 @@ export type SnapshotFacts = Omit<
   | 'stateSums'
   | 'memoryId'
   | 'nonZeroSum'
+  | 'regions'
   | 'createdAt'
   | 'durable'
   | 'bootId'
@@ -111,7 +130,7 @@ export class SnapshotStore {
   }
 
   /** @throws SparklerError INVALID_REQUEST for a bad ssId, PATH_NOT_ALLOWED for a bad place. */
-  plan(ssId: string, statePath?: string, memoryPath?: string): SnapshotPlan {
+  plan(ssId: string, { statePath, memoryPath, regions }: PlanWishes = {}): SnapshotPlan {
     checkSsId(ssId);
     const dir = join(this.dir, ssId);
     if (lstatSync(dir, { throwIfNoEntry: false }) !== undefined) {
@@ -128,7 +147,7 @@ export class SnapshotStore {
       statePath: state ?? join(dir, STATE),
       memoryPath: memory ?? join(dir, MEMORY),
     };
-    return { ssId, dir, files, intents };
+    return { ssId, dir, files, intents, regions: { ...DEFAULT_REGIONS, ...regions } };
   }
 
   /** Makes the planned folder. Call after the plan's intents were journaled. */
@@ -148,6 +167,7 @@ export class SnapshotStore {
     const manifest: SnapshotManifest = {
       format: MANIFEST_FORMAT,
       ...facts,
+      regions: plan.regions,
       ssId: plan.ssId,
       memoryFile: relativeTo(plan.dir, memoryPath),
       stateFile: relativeTo(plan.dir, statePath),

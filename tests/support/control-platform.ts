@@ -127,7 +127,10 @@ export async function testPlatform(options: TestOptions = {}): Promise<TestPlatf
   const logger = createLogger('silent');
   const roots = [dataDir, ...config.snapshotDirs];
   const warn = () => undefined;
-  const store = new SnapshotStore(config);
+  const store = new SnapshotStore({
+    ...config,
+    tools: { nativeDir: join(import.meta.dirname, '../../build/native'), limitMs: 10_000 },
+  });
   const keep = store.isWhole.bind(store);
   const reclaimed = await reclaim(registry.journal, { roots, waitMs: 1000, warn, keep });
   const names = new Set(registry.functions().map(({ name }) => name));

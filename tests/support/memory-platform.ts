@@ -53,6 +53,7 @@ export class MemoryPlatform implements Platform {
       runtime: 'python3',
       handler: 'app.handler',
       env: {},
+      restoreStrategy: 'vanilla',
       timeoutMs: 30_000,
       createdAt: EPOCH,
       ...before,

@@ -14,8 +14,8 @@
  *   drop PAGE COUNT             a thread gives pages back; does not wait for it
  *   blocked                     threads begun by `read` and `drop` that sleep / that have not ended
  *   join                        waits for them
- *   fork, fork-holding          a child that ends at once / that keeps the socket until stdin ends
- *   move PAGE COUNT             moves pages elsewhere; if PAGE is 0, that is where the memory is now
+ *   fork                        makes a child that ends at once
+ *   move PAGE COUNT             moves pages elsewhere; if PAGE is 0, the memory is there from now on
  *   unmap PAGE COUNT
  *   protect PAGE                lets a write to the page be reported
  *   stress SEED STEPS           threads that read, write and give back pages of their own, knowing
@@ -166,15 +166,11 @@ static void join(void) {
   while (job_count > 0) pthread_join(jobs[--job_count].thread, NULL);
 }
 
-static void fork_child(int holding) {
+static void fork_child(void) {
   pid_t child = fork();
   must(child >= 0, "fork");
-  if (child == 0) {
-    /* Ends when whoever writes to our stdin does. */
-    while (holding && read(0, &(char){0}, 1) > 0) continue;
-    _exit(0);
-  }
-  if (!holding) waitpid(child, NULL, 0);
+  if (child == 0) _exit(0);
+  waitpid(child, NULL, 0);
 }
 
 static void move(size_t page, size_t count) {
@@ -255,7 +251,9 @@ static void obey(char *line) {
   line[strcspn(line, "\n")] = '\0';
   sscanf(line, "%31s %llu %llu", word, &a, &b);
   if (strcmp(word, "hash") == 0) {
-    printf("%08x\n", crc32c(0, memory + a * PAGE, b * PAGE));
+    uint32_t sum = crc32c(0, memory + a * PAGE, b * PAGE);
+    must(sum == ~crc32c_by_table(~0u, memory + a * PAGE, b * PAGE), "two ways, two checksums");
+    printf("%08x\n", sum);
     return;
   }
   if (strcmp(word, "blocked") == 0) return print_blocked();
@@ -267,8 +265,7 @@ static void obey(char *line) {
   else if (strcmp(word, "read") == 0) begin(0, a, 1);
   else if (strcmp(word, "drop") == 0) begin(1, a, b);
   else if (strcmp(word, "join") == 0) join();
-  else if (strcmp(word, "fork") == 0) fork_child(0);
-  else if (strcmp(word, "fork-holding") == 0) fork_child(1);
+  else if (strcmp(word, "fork") == 0) fork_child();
   else if (strcmp(word, "move") == 0) move(a, b);
   else if (strcmp(word, "unmap") == 0) must(munmap(memory + a * PAGE, b * PAGE) == 0, "munmap");
   else if (strcmp(word, "protect") == 0) protect(a);
