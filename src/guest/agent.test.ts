@@ -1,29 +1,12 @@
 /** The real agent and runtimes as host processes, the agent built with sanitizers. */
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmdirSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { Duplex } from 'node:stream';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { encodeFrame, FrameType, MAX_PAYLOAD_BYTES } from './frames.js';
-import { SEED_BYTES } from './messages.js';
-import { GuestSession, type GuestOptions } from './session.js';
 import { seededRandom, TEST_CONTEXT, TEST_OPTIONS } from './testing.js';
-
-const ROOT = path.resolve(import.meta.dirname, '../..');
-const AGENT = path.join(ROOT, 'build/guest/agent-test');
-const LONG_MS = 20_000;
+import { buildAgent, LONG_MS, RealAgents, restore } from './testing-agent.js';
 
 const PYTHON = `
 import os, subprocess, sys, time
@@ -58,18 +41,6 @@ def verbose(event, context): raise ValueError("m" * (9 << 20))
 def crash(event, context):
     import ctypes
     ctypes.string_at(0)
-def background(event, context):
-    import threading
-    def write(path):
-        with open(path, "ab", 0) as file:
-            while True: file.write(b".")
-    if os.fork() == 0: write(event + ".child")
-    threading.Thread(target=write, args=(event + ".thread",), daemon=True).start()
-def deaf(event, context):
-    import ctypes, threading
-    # With the interpreter's lock in hand, so that nothing else runs.
-    threading.Timer(0.1, ctypes.PyDLL(None).usleep, (int(event * 1e6),)).start()
-    return event
 not_a_function = 3
 `;
 
@@ -85,18 +56,14 @@ exports.spin = () => { for (;;); };
 exports.wait = () => new Promise((resolve) => setTimeout(resolve, 1e6));
 exports.long = () => 'x'.repeat(7 << 20);
 exports.random = () => Math.random();
-exports.background = (path) => void setInterval(() => require('fs').appendFileSync(path, '.'), 1);
 `;
 
 let task: string;
-let agents: ChildProcess[] = [];
+const agents = new RealAgents(() => task);
+const { raw, open, start } = agents;
 
 beforeAll(() => {
-  for (const target of [['guest/agent', 'test'], ['guest/runtimes/nodejs']]) {
-    const args = ['-s', '-C', path.join(ROOT, target[0]!), ...target.slice(1)];
-    const built = spawnSync('make', args, { encoding: 'utf8' });
-    expect(built.stderr + built.stdout).toBe('');
-  }
+  buildAgent();
   task = mkdtempSync(path.join(tmpdir(), 'sparkler-task-'));
   writeFileSync(path.join(task, 'app.py'), PYTHON);
   writeFileSync(path.join(task, 'app.js'), NODE);
@@ -110,54 +77,7 @@ beforeAll(() => {
 
 afterAll(() => rmSync(task, { recursive: true, force: true }));
 
-afterEach(() => {
-  for (const agent of agents) agent.kill('SIGKILL');
-  agents = [];
-});
-
-/** The programs themselves: what is on the path may be a wrapper that needs its own environment. */
-const PYTHON_PROGRAM = spawnSync('python3', ['-c', 'import sys; print(sys.executable)'], {
-  encoding: 'utf8',
-}).stdout.trim();
-
-function raw(cgroup?: string): { agent: ChildProcess; channel: Duplex; said: () => string } {
-  const options = ['--test-socket', '3', '--task', task];
-  options.push('--runtimes', path.join(ROOT, 'guest/runtimes'));
-  options.push('--python', PYTHON_PROGRAM, '--node', process.execPath);
-  if (cgroup !== undefined) options.push('--cgroup', cgroup);
-  const agent = spawn(AGENT, options, { stdio: ['ignore', 'inherit', 'pipe', 'pipe'] });
-  agents.push(agent);
-  let said = '';
-  agent.stderr?.on('data', (chunk: Buffer) => (said += chunk.toString()));
-  return { agent, channel: agent.stdio[3] as Duplex, said: () => said };
-}
-
-function open(options: Partial<GuestOptions> = {}, cgroup?: string) {
-  const { agent, channel, said } = raw(cgroup);
-  return {
-    agent,
-    channel,
-    said,
-    session: new GuestSession(channel, { ...TEST_OPTIONS, ...options }),
-  };
-}
-
-async function start(
-  runtime: string,
-  handler: string,
-  options: Partial<GuestOptions> = {},
-  cgroup?: string,
-) {
-  const all = open(options, cgroup);
-  const spec = { runtime, handler, env: { COLOUR: 'blue' }, cwd: task };
-  const { instance } = await all.session.startInstance(spec);
-  const invoke = (event: unknown, ms = LONG_MS) =>
-    all.session.invoke(instance, JSON.stringify(event), TEST_CONTEXT, ms);
-  return { ...all, spec, instance, invoke };
-}
-
-const restore = (session: GuestSession) =>
-  session.restore(Buffer.alloc(SEED_BYTES, 9), BigInt(Date.now()) * 1_000_000n);
+afterEach(() => agents.kill());
 
 describe.each([
   ['python3', 'app.echo'],
@@ -281,124 +201,6 @@ describe('what a handler does wrong', () => {
       await expect(invoke(bytes)).rejects.toMatchObject({ code: 'HANDLER_EXITED' });
       await expect(session.startInstance(spec)).resolves.toMatchObject({ instance: 2 });
     }
-  });
-});
-
-/** A cgroup of version 2 for the agent's instances; undefined where none can be made. */
-function makeCgroup(): string | undefined {
-  const mounts = readFileSync('/proc/mounts', 'utf8').split('\n');
-  const mount = mounts
-    .map((line) => line.split(' '))
-    .find((fields) => fields[2] === 'cgroup2')?.[1];
-  if (mount === undefined) return undefined;
-  const dir = path.join(mount, `agent-test-${process.pid}`);
-  try {
-    mkdirSync(dir);
-    return dir;
-  } catch {
-    return undefined; // not ours to write to: the tests that need it are skipped
-  }
-}
-
-describe('a freeze', () => {
-  const cgroup = makeCgroup();
-  const QUIET_MS = 100;
-
-  afterAll(async () => {
-    if (cgroup === undefined) return;
-    writeFileSync(path.join(cgroup, 'cgroup.kill'), '1');
-    for (const name of readdirSync(cgroup, { withFileTypes: true })) {
-      if (name.isDirectory()) await removed(path.join(cgroup, name.name));
-    }
-    await removed(cgroup);
-  });
-
-  async function removed(dir: string): Promise<void> {
-    await expect.poll(() => (rmdirSync(dir), true)).toBe(true);
-  }
-
-  /** Asserts that none of the files grows, or that all do. */
-  async function expectGrowth(files: string[], grows: boolean): Promise<void> {
-    const size = (file: string): number => (existsSync(file) ? statSync(file).size : 0);
-    const before = files.map(size);
-    if (grows) {
-      const all = () => files.every((file, i) => size(file) > Number(before[i]));
-      await expect.poll(all, { timeout: LONG_MS }).toBe(true);
-      return;
-    }
-    await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
-    expect(files.map(size)).toEqual(before);
-  }
-
-  it.skipIf(cgroup === undefined).each([
-    ['python3', ['.thread', '.child']],
-    ['nodejs', ['']],
-  ] as const)('holds all that a function of %s has running', async (runtime, endings) => {
-    const { session, spec, invoke } = await start(runtime, 'app.background', {}, cgroup);
-    const file = path.join(task, `frozen-${runtime}`);
-    const files = endings.map((ending) => file + ending);
-    await invoke(file);
-    const { instance } = await session.startInstance({ ...spec, handler: 'app.echo' });
-    for (const goOn of [() => session.thaw(), () => restore(session), () => session.thaw()]) {
-      await expectGrowth(files, true);
-      await session.freeze();
-      await expectGrowth(files, false);
-      await session.ping();
-      await goOn();
-    }
-    const second = session.invoke(instance, '7', TEST_CONTEXT, LONG_MS);
-    expect((await second).json.toString()).toBe('7');
-  });
-
-  it.skipIf(cgroup === undefined)('lets a frozen instance be ended', async () => {
-    const { session, instance, invoke } = await start('python3', 'app.background', {}, cgroup);
-    await invoke(path.join(task, 'ended'));
-    await session.freeze();
-    expect(await session.kill(instance)).toMatchObject({ signal: 9 });
-    await session.freeze(); // nothing is left to freeze
-    await restore(session);
-    expect(session.instances).toEqual([]);
-  });
-
-  it('without an instance is answered at once', async () => {
-    const { session } = open();
-    await session.hello;
-    await session.freeze();
-    await session.thaw();
-    await session.thaw(); // harmless
-    await session.ping();
-  });
-
-  it('of a busy instance fails, and the others go on', async () => {
-    const { session, spec, instance, invoke } = await start('python3', 'app.spin');
-    const other = await session.startInstance({ ...spec, handler: 'app.echo' });
-    const spinning = invoke(1).catch((error: unknown) => error);
-    await expect(session.freeze()).rejects.toMatchObject({
-      code: 'FUNCTION_NOT_FROZEN',
-      message: expect.stringContaining(`instance ${instance} is busy`) as string,
-    });
-    const answer = await session.invoke(other.instance, '1', TEST_CONTEXT, LONG_MS);
-    expect(answer.json.toString()).toBe('1');
-    await session.kill(instance);
-    await spinning;
-    await session.freeze();
-    await session.thaw();
-  });
-
-  it('of a function that does not let go fails in time; it is well afterwards', async () => {
-    const { session, spec, invoke } = await start('python3', 'app.deaf', { freezeTimeoutMs: 300 });
-    const other = await session.startInstance({ ...spec, handler: 'app.echo' });
-    await invoke(1.5);
-    await new Promise((resolve) => setTimeout(resolve, 200)); // until it is deaf
-    for (let i = 0; i < 2; i++) {
-      await expect(session.freeze()).rejects.toMatchObject({
-        code: 'FUNCTION_NOT_FROZEN',
-        message: expect.stringContaining('did not hold still in time') as string,
-      });
-      const answer = await session.invoke(other.instance, '1', TEST_CONTEXT, LONG_MS);
-      expect(answer.json.toString()).toBe('1');
-    }
-    expect((await invoke(0)).json.toString()).toBe('0');
   });
 });
 
