@@ -1,19 +1,12 @@
 /** The real agent and runtimes as host processes, the agent built with sanitizers. */
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { Duplex } from 'node:stream';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { encodeFrame, FrameType, MAX_PAYLOAD_BYTES } from './frames.js';
-import { SEED_BYTES } from './messages.js';
-import { GuestSession, type GuestOptions } from './session.js';
 import { seededRandom, TEST_CONTEXT, TEST_OPTIONS } from './testing.js';
-
-const ROOT = path.resolve(import.meta.dirname, '../..');
-const AGENT = path.join(ROOT, 'build/guest/agent-test');
-const LONG_MS = 20_000;
+import { buildAgent, LONG_MS, RealAgents, restore } from './testing-agent.js';
 
 const PYTHON = `
 import os, subprocess, sys, time
@@ -66,13 +59,11 @@ exports.random = () => Math.random();
 `;
 
 let task: string;
-let agents: ChildProcess[] = [];
+const agents = new RealAgents(() => task);
+const { raw, open, start } = agents;
 
 beforeAll(() => {
-  const built = spawnSync('make', ['-s', '-C', path.join(ROOT, 'guest/agent'), 'test'], {
-    encoding: 'utf8',
-  });
-  expect(built.stderr + built.stdout).toBe('');
+  buildAgent();
   task = mkdtempSync(path.join(tmpdir(), 'sparkler-task-'));
   writeFileSync(path.join(task, 'app.py'), PYTHON);
   writeFileSync(path.join(task, 'app.js'), NODE);
@@ -86,48 +77,7 @@ beforeAll(() => {
 
 afterAll(() => rmSync(task, { recursive: true, force: true }));
 
-afterEach(() => {
-  for (const agent of agents) agent.kill('SIGKILL');
-  agents = [];
-});
-
-/** The programs themselves: what is on the path may be a wrapper that needs its own environment. */
-const PYTHON_PROGRAM = spawnSync('python3', ['-c', 'import sys; print(sys.executable)'], {
-  encoding: 'utf8',
-}).stdout.trim();
-
-function raw(): { agent: ChildProcess; channel: Duplex; said: () => string } {
-  const options = ['--test-socket', '3', '--task', task];
-  options.push('--runtimes', path.join(ROOT, 'guest/runtimes'));
-  options.push('--python', PYTHON_PROGRAM, '--node', process.execPath);
-  const agent = spawn(AGENT, options, { stdio: ['ignore', 'inherit', 'pipe', 'pipe'] });
-  agents.push(agent);
-  let said = '';
-  agent.stderr?.on('data', (chunk: Buffer) => (said += chunk.toString()));
-  return { agent, channel: agent.stdio[3] as Duplex, said: () => said };
-}
-
-function open(options: Partial<GuestOptions> = {}) {
-  const { agent, channel, said } = raw();
-  return {
-    agent,
-    channel,
-    said,
-    session: new GuestSession(channel, { ...TEST_OPTIONS, ...options }),
-  };
-}
-
-async function start(runtime: string, handler: string, options: Partial<GuestOptions> = {}) {
-  const all = open(options);
-  const spec = { runtime, handler, env: { COLOUR: 'blue' }, cwd: task };
-  const { instance } = await all.session.startInstance(spec);
-  const invoke = (event: unknown, ms = LONG_MS) =>
-    all.session.invoke(instance, JSON.stringify(event), TEST_CONTEXT, ms);
-  return { ...all, spec, instance, invoke };
-}
-
-const restore = (session: GuestSession) =>
-  session.restore(Buffer.alloc(SEED_BYTES, 9), BigInt(Date.now()) * 1_000_000n);
+afterEach(() => agents.kill());
 
 describe.each([
   ['python3', 'app.echo'],
@@ -141,6 +91,8 @@ describe.each([
       expect(JSON.parse((await invoke(event)).json.toString())).toEqual(event);
     }
     for (let i = 0; i < 20; i++) {
+      if (i % 2 === 0) await session.freeze();
+      if (i % 4 === 0) await session.thaw();
       const restored = restore(session);
       const result = invoke(i); // right behind, as a start from a snapshot does
       await restored;
@@ -308,6 +260,7 @@ describe('the agent', () => {
     ['a reserved byte', Buffer.from([0, 0, 0, 0, 6, 1, 0, 0, 0, 0, 0, 0])],
     ['an unknown type', Buffer.from([0, 0, 0, 0, 0x66, 0, 0, 0, 0, 0, 0, 0])],
     ['a RESTORE that is too short', encodeFrame(FrameType.RESTORE, 0, 1, Buffer.alloc(9))],
+    ['a FREEZE without a limit', encodeFrame(FrameType.FREEZE, 0, 1)],
   ])('gives up on %s from the host and says so', async (_what, bytes) => {
     const { agent, channel, said } = raw();
     channel.resume();
@@ -329,7 +282,7 @@ describe('the agent', () => {
 
   it('survives or refuses whatever the host sends, without a sanitizer’s word', async () => {
     const random = seededRandom('agent');
-    const types = [1, 2, 3, 4, 6, 6, 6, 0x20, 0x84];
+    const types = [1, 2, 3, 4, 6, 6, 6, 8, 9, 0x20, 0x84];
     for (let round = 0; round < 60; round++) {
       const { agent, channel, said } = raw();
       channel.on('error', () => undefined);

@@ -115,6 +115,37 @@ describe('GuestSession', () => {
     expect(fake.restores).toBe(1);
   });
 
+  it('freezes and thaws; an invocation waits', async () => {
+    const { session, fake, invoke } = await started();
+    await session.freeze();
+    expect(fake.frozen).toBe(true);
+    let answered = false;
+    const result = invoke('1').finally(() => (answered = true));
+    await session.ping();
+    expect(answered).toBe(false);
+    await session.thaw();
+    expect((await result).json.toString()).toBe('1');
+  });
+
+  it('says why a guest cannot be frozen, and goes on', async () => {
+    const { session, fake, invoke } = await started({ unfreezable: () => 'instance 1 is busy' });
+    await expect(session.freeze()).rejects.toMatchObject({
+      code: 'FUNCTION_NOT_FROZEN',
+      message: expect.stringContaining('instance 1 is busy') as string,
+    });
+    expect(fake.frozen).toBe(false);
+    expect((await invoke('1')).json.toString()).toBe('1');
+  });
+
+  it('ends with a guest that does not confirm its thaw', async () => {
+    const session = new GuestSession(channelPair()[0], { ...TEST_OPTIONS, freezeTimeoutMs: 10 });
+    await expect(session.thaw()).rejects.toMatchObject({
+      code: 'GUEST_NOT_READY',
+      details: { step: 'thaw' },
+    });
+    expect((await session.closed).code).toBe('GUEST_NOT_READY');
+  });
+
   it('discards what a restored guest still says of its earlier life', async () => {
     const [host, guest] = channelPair();
     const session = new GuestSession(host, TEST_OPTIONS);

@@ -94,6 +94,8 @@ export class GuestSession {
   adopt(instances: readonly number[]): void {
     this.#hello.abandon();
     for (const number of instances) this.#add(number);
+    // A number that is in use is not given again, even when the guest ends its instance at once.
+    this.#lastInstance = Math.max(0, ...instances);
   }
 
   /**

@@ -1,0 +1,91 @@
+/** The real agent, built with sanitizers, as a host program: for this room's tests. */
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import path from 'node:path';
+import type { Duplex } from 'node:stream';
+import { SEED_BYTES } from './messages.js';
+import { GuestSession, type GuestOptions } from './session.js';
+import type { InvokeResult } from './instance.js';
+import { TEST_CONTEXT, TEST_OPTIONS } from './testing.js';
+
+const ROOT = path.resolve(import.meta.dirname, '../..');
+const OUT = path.join(ROOT, 'build/guest');
+
+/** A limit that no test meets unless something hangs, milliseconds. */
+export const LONG_MS = 20_000;
+
+/** Builds what is not up to date; two test files that do it at once take turns. */
+export function buildAgent(): void {
+  mkdirSync(OUT, { recursive: true });
+  for (const [dir, ...targets] of [['guest/agent', 'test'], ['guest/runtimes/nodejs']]) {
+    const make = ['make', '-s', '-C', path.join(ROOT, String(dir)), ...targets];
+    const built = spawnSync('flock', [path.join(OUT, 'lock'), ...make], { encoding: 'utf8' });
+    const said = built.stderr + built.stdout;
+    if (built.status !== 0 || said !== '') throw new TypeError(`make failed: ${said}`);
+  }
+}
+
+/** The programs themselves: what is on the path may be a wrapper that needs its own environment. */
+const PYTHON_PROGRAM = spawnSync('python3', ['-c', 'import sys; print(sys.executable)'], {
+  encoding: 'utf8',
+}).stdout.trim();
+
+interface RawAgent {
+  readonly agent: ChildProcess;
+  readonly channel: Duplex;
+  /** What it has written to its console. */
+  readonly said: () => string;
+}
+
+/** Agents whose functions lie in the folder that `task` answers. */
+export class RealAgents {
+  readonly #task: () => string;
+  readonly #agents: ChildProcess[] = [];
+
+  constructor(task: () => string) {
+    this.#task = task;
+  }
+
+  /** `cgroup`: a folder of version 2 in which the agent makes its instances' cgroups. */
+  readonly raw = (cgroup?: string): RawAgent => {
+    const options = ['--test-socket', '3', '--task', this.#task()];
+    options.push('--runtimes', path.join(ROOT, 'guest/runtimes'));
+    options.push('--python', PYTHON_PROGRAM, '--node', process.execPath);
+    if (cgroup !== undefined) options.push('--cgroup', cgroup);
+    const agent = spawn(path.join(OUT, 'agent-test'), options, {
+      stdio: ['ignore', 'inherit', 'pipe', 'pipe'],
+    });
+    this.#agents.push(agent);
+    let said = '';
+    agent.stderr?.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    return { agent, channel: agent.stdio[3] as Duplex, said: () => said };
+  };
+
+  readonly open = (options: Partial<GuestOptions> = {}, cgroup?: string) => {
+    const raw = this.raw(cgroup);
+    return { ...raw, session: new GuestSession(raw.channel, { ...TEST_OPTIONS, ...options }) };
+  };
+
+  /** An agent with one instance. */
+  readonly start = async (
+    runtime: string,
+    handler: string,
+    options: Partial<GuestOptions> = {},
+    cgroup?: string,
+  ) => {
+    const all = this.open(options, cgroup);
+    const spec = { runtime, handler, env: { COLOUR: 'blue' }, cwd: this.#task() };
+    const { instance } = await all.session.startInstance(spec);
+    const invoke = (event: unknown, ms = LONG_MS): Promise<InvokeResult> =>
+      all.session.invoke(instance, JSON.stringify(event), TEST_CONTEXT, ms);
+    return { ...all, spec, instance, invoke };
+  };
+
+  kill(): void {
+    for (const agent of this.#agents.splice(0)) agent.kill('SIGKILL');
+  }
+}
+
+/** RESTORE with a fixed seed. */
+export const restore = (session: GuestSession): Promise<void> =>
+  session.restore(Buffer.alloc(SEED_BYTES, 9), BigInt(Date.now()) * 1_000_000n);
