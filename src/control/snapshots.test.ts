@@ -59,7 +59,9 @@ function editManifest(ssId: string, edit: (manifest: Manifest) => void): void {
 describe('taking a snapshot', () => {
   it('lets the VM go on and keeps the moment', async () => {
     const snapshot = await taken();
-    expect(readdirSync(folder('ss-1')).sort()).toEqual(['manifest.json', 'memory', 'state']);
+    expect(readdirSync(folder('ss-1')).sort()).toEqual([
+      ...['manifest.json', 'memory', 'nonzero', 'state', 'sums'],
+    ]);
     const { vmId } = snapshot;
     expect(await bed.platform.invoke({ ...hello, vmId, params: '{"add":1}' })).toMatchObject({
       result: '{"count":6}',
@@ -230,7 +232,7 @@ describe('a snapshot that is not whole or does not fit', () => {
       () => editManifest('ss-1', (m) => delete m['codeId']),
       'lacks a usable codeId',
     ],
-    ['another format', () => editManifest('ss-1', (m) => (m['format'] = 2)), 'format 2'],
+    ['another format', () => editManifest('ss-1', (m) => (m['format'] = 1)), 'format 1'],
     ['another id', () => editManifest('ss-1', (m) => (m['ssId'] = 'x')), 'that of x'],
     ['no memory', () => rmSync(join(folder('ss-1'), 'memory')), 'memory file is missing'],
     ['short memory', () => truncateSync(join(folder('ss-1'), 'memory'), 9), 'another size'],
@@ -267,6 +269,18 @@ describe('a snapshot that is not whole or does not fit', () => {
     expect(bed.scan.dropped).toMatchObject([{ ssId: 'ss-1' }]);
     expect(bed.platform.listSnapshots()).toEqual([]);
     expect(existsSync(folder('ss-1'))).toBe(false);
+  });
+
+  it.each(['memory', 'sums', 'nonzero'])('is refused with a flipped bit in %s', async (name) => {
+    await taken();
+    const bytes = readFileSync(join(folder('ss-1'), name));
+    bytes[3] = (bytes[3] ?? 0) ^ 1;
+    writeFileSync(join(folder('ss-1'), name), bytes);
+    await expect(bed.platform.invoke({ ...hello, ssId: 'ss-1' })).rejects.toMatchObject({
+      code: 'SNAPSHOT_UNUSABLE',
+      message: expect.stringContaining('damaged') as string,
+    });
+    expect(await bed.platform.listVms()).toHaveLength(1);
   });
 
   it.each([

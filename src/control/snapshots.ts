@@ -12,7 +12,7 @@ import {
   type SnapshotStore,
 } from '../snapshot/index.js';
 import type { Metrics } from '../telemetry/index.js';
-import type { Machine, VmmDriver } from '../vmm/index.js';
+import type { Machine, VmmDriver, VmState } from '../vmm/index.js';
 import { admitSnapshot } from './admission.js';
 import type { DiskLedger } from './disk.js';
 import { invalid, notFound } from './errors.js';
@@ -232,16 +232,16 @@ async function write(machine: Machine, session: GuestSession, plan: SnapshotPlan
     try {
       await machine.snapshot(plan.files);
     } finally {
-      if (isPaused(machine)) await machine.resume();
+      if (isNow(machine, 'paused')) await machine.resume();
     }
   } finally {
     // A guest that does not confirm is ended: see `thaw`.
-    if (!isPaused(machine)) await session.thaw();
+    if (isNow(machine, 'running')) await session.thaw();
   }
   return performance.now() - before;
 }
 
 /** A function, since the state changes behind the compiler's back. */
-function isPaused(machine: Machine): boolean {
-  return machine.state === 'paused';
+function isNow(machine: Machine, state: VmState): boolean {
+  return machine.state === state;
 }
