@@ -2,7 +2,8 @@
  * page-server: serves the page faults of one VM from its snapshot's memory file.
  *
  *   page-server --memory FD --sums FD|- (--vmm FD | --listen FD --peer-uid UID) --control FD
- *               [--working-set FD [--direct]] [--trace FD] [--handshake-ms N]
+ *               [--working-set FD [--direct] [--single-read]]
+ *               [--trace FD] [--handshake-ms N]
  *
  * All descriptors are inherited. The VMM sends its userfaultfd and the list of its memory regions
  * over --vmm, or connects to --listen, as user UID. From then on each page that the guest misses
@@ -37,15 +38,16 @@
 static struct {
   int memory, sums, vmm, listener, control, working_set, trace;
   uint32_t peer_uid;
-  bool has_peer_uid, direct, has_sums;
+  bool has_peer_uid, direct, single_read, has_sums;
   int handshake_ms;
-} options = {-1, -1, -1, -1, -1, -1, -1, 0, false, false, false, HANDSHAKE_MS};
+} options = {-1, -1, -1, -1, -1, -1, -1, 0, false, false, false, false, HANDSHAKE_MS};
 
 __attribute__((noreturn)) static void usage(const char *what) {
   fprintf(stderr,
           "page-server: %s\n"
           "usage: page-server --memory FD --sums FD|- (--vmm FD | --listen FD --peer-uid UID)\n"
-          "       --control FD [--working-set FD [--direct]] [--trace FD] [--handshake-ms N]\n",
+          "       --control FD [--working-set FD [--direct] [--single-read]] [--trace FD]\n"
+          "       [--handshake-ms N]\n",
           what);
   exit(1);
 }
@@ -94,6 +96,8 @@ static void parse_options(int argc, char **argv) {
   for (int i = 1; i < argc; i++) {
     if (strcmp(argv[i], "--direct") == 0) {
       options.direct = true;
+    } else if (strcmp(argv[i], "--single-read") == 0) {
+      options.single_read = true;
     } else {
       if (i + 1 == argc) usage(argv[i]);
       parse_option(argv[i], argv[i + 1]);
@@ -107,7 +111,8 @@ static void parse_options(int argc, char **argv) {
   need_socket(options.control, 0, "--control is no connected stream socket");
   if (options.vmm >= 0) need_socket(options.vmm, 0, "--vmm is no connected stream socket");
   if (options.listener >= 0) need_socket(options.listener, 1, "--listen is no listening socket");
-  if (options.direct && options.working_set < 0) usage("--direct belongs to --working-set");
+  if ((options.direct || options.single_read) && options.working_set < 0)
+    usage("--direct and --single-read belong to --working-set");
 }
 
 static int64_t now_ms(void) {
@@ -182,7 +187,7 @@ int main(int argc, char **argv) {
   control_open(options.control);
   source_open(options.memory, options.sums);
   if (options.trace >= 0) trace_open(options.trace, source_bytes() / PAGE);
-  if (options.working_set >= 0) working_set_open(options.working_set, options.direct);
+  if (options.working_set >= 0) working_set_open(options.working_set, options.direct, options.single_read);
   int peer = shake_hands();
   prefetch_start();
   for (bool stalled = false;;) {

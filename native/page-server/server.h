@@ -95,7 +95,7 @@ void handle_event(const struct uffd_msg *event);
 void wake(uint64_t address, uint64_t length);
 
 /* working-set.c: the prefetch. */
-void working_set_open(int fd, bool direct);
+void working_set_open(int fd, bool direct, bool single_read);
 void prefetch_start(void);
 bool prefetch_active(void);
 /* One read, or the installation of what the last one gave. */

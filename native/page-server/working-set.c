@@ -1,8 +1,8 @@
 /*
  * page-server: the prefetch of a working-set file (docs/protocol/page-server.md).
  *
- * The data is read once, from its beginning to its end, READ_BYTES at a time; each read is checked
- * and then installed. Between two reads the loop in main.c serves faults. Buffers, offsets and
+ * The data is read once, from its beginning to its end, READ_BYTES at a time, or
+ * in a single read; each read is checked and then installed. Between two reads the loop in main.c serves faults. Buffers, offsets and
  * lengths are multiples of 4096, as a descriptor opened with O_DIRECT needs.
  */
 #include "server.h"
@@ -35,6 +35,8 @@ struct run {
 _Static_assert(sizeof(struct run) == 16, "a region takes 16 bytes");
 
 static int file = -1;
+/* Bytes of one read: READ_BYTES, or all of the data. */
+static uint64_t read_size = READ_BYTES;
 static struct header header;
 static const struct run *runs;
 static const uint32_t *sums;
@@ -108,7 +110,7 @@ static void read_tables(void) {
     damaged("the tables are damaged");
 }
 
-void working_set_open(int fd, bool direct) {
+void working_set_open(int fd, bool direct, bool single_read) {
   file = fd;
   int flags = fcntl(fd, F_GETFL);
   if (flags < 0) fail("source-io", "working set: %s", strerror(errno));
@@ -119,6 +121,11 @@ void working_set_open(int fd, bool direct) {
   read_fully(fd, data, PAGE, 0, "working set");
   memcpy(&header, data, sizeof header);
   check_header(length);
+  if (single_read && header.data_bytes > READ_BYTES) {
+    read_size = header.data_bytes;
+    free(data);
+    data = aligned(read_size);
+  }
   if (header.data_bytes > 0) {
     read_tables();
     check_runs();
@@ -136,7 +143,7 @@ void prefetch_start(void) {
 bool prefetch_active(void) { return active; }
 
 static void read_more(void) {
-  uint64_t left = header.data_bytes - read_to, bytes = left < READ_BYTES ? left : READ_BYTES;
+  uint64_t left = header.data_bytes - read_to, bytes = left < read_size ? left : read_size;
   read_fully(file, data, (size_t)bytes, header.data_offset + read_to, "working set");
   for (uint64_t at = 0; at < bytes; at += BLOCK) {
     size_t length = bytes - at < BLOCK ? (size_t)(bytes - at) : BLOCK;
@@ -149,7 +156,7 @@ static void read_more(void) {
 }
 
 static bool install(void) {
-  uint64_t read_bytes = read_to % READ_BYTES == 0 ? READ_BYTES : read_to % READ_BYTES;
+  uint64_t read_bytes = read_to % read_size == 0 ? read_size : read_to % read_size;
   while (waiting > 0) {
     const struct run *run = &runs[run_index];
     uint64_t left = run->pages - run_page, here = waiting / PAGE, done = 0;

@@ -5,6 +5,7 @@ import type { FunctionRecord } from '../control/index.js';
 import { SparklerError } from '../errors.js';
 import { compact, given, timestamp } from './compact.js';
 import type { Api, ApiContext } from './context.js';
+import { strategyField } from './restore-fields.js';
 import {
   bodyErrorAnswers,
   emptyAnswer,
@@ -47,6 +48,9 @@ export const FunctionSchema = Type.Object(
     handler: Type.String({ description: 'The handler as `file.function`.' }),
     env: env('Environment of the handler.'),
     timeout_ms: Type.Integer({ description: 'Time limit of an invocation, ms.' }),
+    restore_strategy: Type.String({
+      description: 'How its snapshots are restored when an invocation does not say.',
+    }),
     code_sha256: Type.Optional(
       Type.String({ description: 'SHA-256 of the code drive; absent until code was uploaded.' }),
     ),
@@ -85,6 +89,9 @@ function functionInput({ limits, timeouts }: Config) {
           description: 'Time limit of an invocation, ms.',
         }),
       ),
+      restore_strategy: strategyField(
+        'How its snapshots are restored when an invocation does not say.',
+      ),
     },
     {
       $id: 'FunctionInput',
@@ -108,6 +115,7 @@ export function functionToWire(record: FunctionRecord): Static<typeof FunctionSc
     handler: record.handler,
     env: record.env,
     timeout_ms: record.timeoutMs,
+    restore_strategy: record.restoreStrategy,
     code_sha256: record.codeId,
     code_bytes: record.codeBytes,
     created_at: timestamp(record.createdAt),
@@ -170,7 +178,8 @@ function settingsRoutes(app: Api, { platform, config }: ApiContext): void {
       },
     },
     (request) => {
-      const { func_name, image, kernel, vcpu, mem_size, timeout_ms, ...rest } = request.body;
+      const { func_name, image, kernel, vcpu, mem_size, timeout_ms, restore_strategy, ...rest } =
+        request.body;
       checkEnvSize(rest.env, config.limits.maxEnvBytes);
       return functionToWire(
         platform.putFunction(
@@ -181,6 +190,7 @@ function settingsRoutes(app: Api, { platform, config }: ApiContext): void {
             vcpus: vcpu,
             memMiB: mem_size,
             timeoutMs: timeout_ms,
+            restoreStrategy: restore_strategy,
             runtime: rest.runtime,
             handler: rest.handler,
             env: rest.env,

@@ -6,6 +6,7 @@ import { SparklerError } from '../errors.js';
 import { compact, given } from './compact.js';
 import type { Api, ApiContext } from './context.js';
 import { brokenJsonPosition, describePosition } from './json.js';
+import { restoreChoice, restoreFields, RestoreResult, restoreToWire } from './restore-fields.js';
 import { bodyErrorAnswers, later, name, optionalName, ref } from './wire.js';
 
 function invocationInput({ timeouts }: Config) {
@@ -26,16 +27,7 @@ function invocationInput({ timeouts }: Config) {
           description: "Shortens the function's own time limit, never extends it; ms.",
         }),
       ),
-      mincore: later('whole number', [-1, null], 'Which mincore layers to load'),
-      mincore_size: later('whole number', [0, null], 'Size of the mincore layers'),
-      loadMincore: later('list', [[], null], 'Mincore layers to load'),
-      use_mem_file: later('boolean', [false, null], 'Restoring from the memory file'),
-      overlay_regions: later('boolean', [false, null], 'Mapping regions one by one'),
-      use_ws_file: later('boolean', [false, null], 'Restoring the working set from its own file'),
-      vmm_load_ws: later('boolean', [false, null], 'Loading the working set in the VMM'),
-      enableReap: later('boolean', [false, null], "REAP's restore"),
-      wsFileDirectIo: later('boolean', [false, null], 'Reading the working set past the cache'),
-      wsSingleRead: later('boolean', [false, null], 'Reading the working set at once'),
+      ...restoreFields,
       namespace: later('string', ['', null], 'The network slot'),
     },
     {
@@ -86,6 +78,7 @@ const InvocationResult = Type.Object(
           'Page faults of the VMM process while the invocation ran; of a new VM from its start.',
       },
     ),
+    restore: Type.Optional(RestoreResult),
     logs: Type.String({ description: 'What the invocation printed, its last part.' }),
   },
   { $id: 'InvocationResult', description: 'What an invocation gave.' },
@@ -102,6 +95,7 @@ function outputToWire(output: InvocationOutput): Static<typeof InvocationResult>
     handlerMs: output.handlerMs,
     phases: output.phases,
     faults: output.faults,
+    ...(output.restore && { restore: restoreToWire(output.restore) }),
     logs: output.logs,
   };
 }
@@ -131,6 +125,7 @@ const ERRORS = [
   'VM_WRONG_STATE',
   'SNAPSHOT_NOT_FOUND',
   'SNAPSHOT_UNUSABLE',
+  'OPERATION_UNSUPPORTED',
   'IMAGE_NOT_FOUND',
   'KERNEL_NOT_FOUND',
   'MEMORY_TOO_SMALL',
@@ -149,6 +144,7 @@ const ERRORS = [
   'TOO_MANY_REQUESTS',
   'DEPENDENCY_MISSING',
   'VMM_FAILED',
+  'PAGE_SERVER_FAILED',
   'SHUTTING_DOWN',
 ] as const;
 
@@ -179,6 +175,7 @@ export function invocationRoutes(app: Api, { platform, config }: ApiContext): vo
           vmId: given(vmId),
           ssId: given(ssId),
           params: event,
+          restore: restoreChoice(request.body),
           timeoutMs: timeout_ms,
           traceId: request.id,
         }),

@@ -9,13 +9,10 @@ import {
   emptyAnswer,
   errorAnswers,
   instant,
-  later,
   name,
   optionalName,
   ref,
 } from './wire.js';
-
-const neutral = 'Of the original; always the same in this version.';
 
 const fields = {
   vmId: name('The VM that it was taken of; it may be gone.'),
@@ -24,9 +21,9 @@ const fields = {
   snapshot_path: Type.String({ description: 'File of the device state.' }),
   mem_file_path: Type.String({ description: 'File of guest memory.' }),
   version: Type.String({ description: 'Name and version of the VMM that took it.' }),
-  record_regions: Type.Boolean({ description: neutral }),
-  size_threshold: Type.Integer({ description: neutral }),
-  interval_threshold: Type.Integer({ description: neutral }),
+  record_regions: Type.Boolean({ description: 'Non-zero regions are mapped on their own.' }),
+  size_threshold: Type.Integer({ description: 'Pages of the smallest region.' }),
+  interval_threshold: Type.Integer({ description: 'Pages of the smallest gap.' }),
   func_name: Type.String({ description: 'The function that the VM ran.' }),
   vcpu: Type.Integer({ description: 'vCPUs of the machine.' }),
   mem_size: Type.Integer({ description: 'Memory of the machine, MiB.' }),
@@ -77,9 +74,24 @@ const SnapshotInput = Type.Object(
           "The original's wish for a format of Firecracker's. Has no effect: the answer names the VMM that took the snapshot.",
       }),
     ),
-    record_regions: later('boolean', [false, null], 'Recording the regions that are not zero'),
-    size_threshold: later('whole number', [0, null], 'Smallest region kept'),
-    interval_threshold: later('whole number', [0, null], 'Smallest gap between regions'),
+    record_regions: Type.Optional(
+      Type.Boolean({
+        description:
+          '`faasnap` maps the regions that are not zero over anonymous memory. Default true; false: over the memory file.',
+      }),
+    ),
+    size_threshold: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        description: 'Smaller regions, in pages, are not mapped on their own. Default 0.',
+      }),
+    ),
+    interval_threshold: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        description: 'Gaps of fewer zero pages become part of a region. Default 32.',
+      }),
+    ),
   },
   { $id: 'SnapshotInput', additionalProperties: false, description: 'A snapshot to take.' },
 );
@@ -105,9 +117,9 @@ function snapshotToWire(record: SnapshotRecord): Static<typeof SnapshotSchema> {
     snapshot_path: record.statePath,
     mem_file_path: record.memoryPath,
     version: record.version,
-    record_regions: false,
-    size_threshold: 0,
-    interval_threshold: 0,
+    record_regions: record.regions.record,
+    size_threshold: record.regions.sizeThreshold,
+    interval_threshold: record.regions.intervalThreshold,
     func_name: record.functionName,
     vcpu: record.vcpus,
     mem_size: record.memMiB,
@@ -166,12 +178,18 @@ function listAndTake(app: Api, { platform }: ApiContext): void {
     },
     async (request) => {
       const { vmId, ssId, snapshot_path, mem_file_path } = request.body;
+      const { record_regions, size_threshold, interval_threshold } = request.body;
       const taken = await platform.takeSnapshot(
         compact({
           vmId,
           ssId: given(ssId),
           statePath: given(snapshot_path),
           memoryPath: given(mem_file_path),
+          regions: compact({
+            record: record_regions,
+            sizeThreshold: size_threshold,
+            intervalThreshold: interval_threshold,
+          }),
         }),
       );
       return {

@@ -2,4 +2,5 @@
 export { createPlatform, type PlatformDeps } from './platform.js';
 export { journalVm, type JournaledVm } from './journaling.js';
 export type { BuiltCode, ImageInfo, ImagePort, KernelInfo } from './ports.js';
+export { STRATEGY_CHOICES, type StrategyChoice } from './chooser.js';
 export type * from './types.js';

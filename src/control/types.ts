@@ -120,6 +120,7 @@ export interface SnapshotRecord {
   readonly codeId: string;
   /** VMM name and version. */
   readonly version: string;
+  readonly regions: RegionSettings;
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
   /** Bytes that memory and state take on disk (the memory file is sparse). */

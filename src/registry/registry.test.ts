@@ -34,6 +34,7 @@ const snapshot: StoredSnapshot = {
   kernel: 'debian',
   codeId: 'c',
   version: 'fake 1',
+  regions: { record: true, intervalThreshold: 32, sizeThreshold: 0 },
   createdAt: 3,
   diskBytes: 4,
 };

@@ -31,6 +31,11 @@ export interface StoredSnapshot {
   readonly kernel: string;
   readonly codeId: string;
   readonly version: string;
+  readonly regions: {
+    readonly record: boolean;
+    readonly intervalThreshold: number;
+    readonly sizeThreshold: number;
+  };
   readonly createdAt: number;
   readonly diskBytes: number;
 }

@@ -373,6 +373,7 @@ function recordOf(manifest: SnapshotManifest, dir: string, diskBytes: number): S
     kernel,
     codeId,
     version: `${manifest.vmm.vmm} ${manifest.vmm.version}`,
+    regions: manifest.regions,
     createdAt,
     diskBytes,
   };

@@ -47,6 +47,15 @@ export interface MappedRegion {
   readonly populate: 'no' | 'read' | 'write';
 }
 
+/** A working-set file that a page server installs. */
+export interface PrefetchedFile {
+  readonly path: string;
+  /** Read past the page cache. */
+  readonly direct: boolean;
+  /** Read in a single read, not piece by piece. */
+  readonly singleRead: boolean;
+}
+
 /** Where a restored guest's memory comes from. Whatever it is, the guest sees the snapshot's bytes. */
 export type MemorySource =
   /** The memory file, mapped privately: pages come when the guest touches them. */
@@ -65,8 +74,8 @@ export type MemorySource =
       readonly kind: 'userfault';
       /** Checksums of the memory file: what the page server reads is verified. */
       readonly sumsPath: string;
-      /** Installed in full before the guest runs. `direct`: read past the page cache. */
-      readonly workingSet?: { readonly path: string; readonly direct: boolean };
+      /** Installed in full before the guest runs. */
+      readonly workingSet?: PrefetchedFile;
       /** A new file for the numbers of the pages that fault, in the order of their first fault. */
       readonly tracePath?: string;
     };

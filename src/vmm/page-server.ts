@@ -9,6 +9,7 @@ import { open, type FileHandle } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import { createInterface } from 'node:readline';
 import { SparklerError } from '../errors.js';
+import type { PrefetchedFile } from './driver.js';
 import { Tail } from './tail.js';
 import { LimitExpired, within } from './within.js';
 
@@ -20,7 +21,7 @@ export interface PageServerOptions {
   readonly uid: number | undefined;
   readonly memoryPath: string;
   readonly sumsPath: string;
-  readonly workingSet?: { readonly path: string; readonly direct: boolean };
+  readonly workingSet?: PrefetchedFile;
   /** A new file for the trace. */
   readonly tracePath?: string;
   /** How long the VMM may take to hand its userfaultfd over, and an answer to come, milliseconds. */
@@ -195,6 +196,7 @@ function launch(options: PageServerOptions, opened: readonly FileHandle[]): Chil
     ...(tracePath === undefined ? [] : ['--trace', String(FD.trace)]),
     ...(workingSet === undefined ? [] : ['--working-set', String(FD.workingSet)]),
     ...(workingSet?.direct === true ? ['--direct'] : []),
+    ...(workingSet?.singleRead === true ? ['--single-read'] : []),
   ];
   return spawn(`${nativeDir}/vmm-launch`, args, {
     cwd: '/',

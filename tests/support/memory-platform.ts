@@ -161,6 +161,7 @@ export class MemoryPlatform implements Platform {
       kernel: vm.kernel,
       codeId: 'c0de',
       version: 'fake 1',
+      regions: { record: true, intervalThreshold: 32, sizeThreshold: 0 },
       createdAt: EPOCH,
       diskBytes: 100 * 1024 * 1024,
     };

@@ -262,7 +262,7 @@ export interface components {
              * @description Which error it is; docs/errors.md lists them.
              * @enum {string}
              */
-            code: "INVALID_REQUEST" | "INVALID_PARAMS" | "INVALID_ARCHIVE" | "INVALID_CONFIG" | "UNSUPPORTED_FIELD" | "PATH_NOT_ALLOWED" | "MEMORY_TOO_SMALL" | "LIMIT_EXCEEDED" | "HOST_NOT_ALLOWED" | "ORIGIN_NOT_ALLOWED" | "ROUTE_NOT_FOUND" | "FUNCTION_NOT_FOUND" | "IMAGE_NOT_FOUND" | "KERNEL_NOT_FOUND" | "VM_NOT_FOUND" | "SNAPSHOT_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "UNSUPPORTED_MEDIA_TYPE" | "BODY_TOO_LARGE" | "ARCHIVE_TOO_LARGE" | "HEADERS_TOO_LARGE" | "FUNCTION_HAS_NO_CODE" | "FUNCTION_IN_USE" | "FUNCTION_MISMATCH" | "SNAPSHOT_IN_USE" | "SNAPSHOT_UNUSABLE" | "VM_WRONG_STATE" | "OPERATION_UNSUPPORTED" | "HANDLER_NOT_FOUND" | "HANDLER_FAILED" | "HANDLER_EXITED" | "HANDLER_TIMEOUT" | "RESULT_NOT_JSON" | "RESULT_TOO_LARGE" | "GUEST_NOT_READY" | "GUEST_PANICKED" | "GUEST_PROTOCOL" | "VM_DIED" | "STORAGE_FULL" | "TOO_MANY_VMS" | "TOO_MANY_REQUESTS" | "DEPENDENCY_MISSING" | "DATA_IN_USE" | "VMM_FAILED" | "IMAGE_BUILD_FAILED" | "SHUTTING_DOWN" | "DAEMON_UNREACHABLE" | "INTERNAL";
+            code: "INVALID_REQUEST" | "INVALID_PARAMS" | "INVALID_ARCHIVE" | "INVALID_CONFIG" | "UNSUPPORTED_FIELD" | "PATH_NOT_ALLOWED" | "MEMORY_TOO_SMALL" | "LIMIT_EXCEEDED" | "HOST_NOT_ALLOWED" | "ORIGIN_NOT_ALLOWED" | "ROUTE_NOT_FOUND" | "FUNCTION_NOT_FOUND" | "IMAGE_NOT_FOUND" | "KERNEL_NOT_FOUND" | "VM_NOT_FOUND" | "SNAPSHOT_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "UNSUPPORTED_MEDIA_TYPE" | "BODY_TOO_LARGE" | "ARCHIVE_TOO_LARGE" | "HEADERS_TOO_LARGE" | "FUNCTION_HAS_NO_CODE" | "FUNCTION_IN_USE" | "FUNCTION_MISMATCH" | "SNAPSHOT_IN_USE" | "SNAPSHOT_UNUSABLE" | "VM_WRONG_STATE" | "OPERATION_UNSUPPORTED" | "FUNCTION_NOT_FROZEN" | "HANDLER_NOT_FOUND" | "HANDLER_FAILED" | "HANDLER_EXITED" | "HANDLER_TIMEOUT" | "RESULT_NOT_JSON" | "RESULT_TOO_LARGE" | "GUEST_NOT_READY" | "GUEST_PANICKED" | "GUEST_PROTOCOL" | "VM_DIED" | "STORAGE_FULL" | "TOO_MANY_VMS" | "TOO_MANY_REQUESTS" | "DEPENDENCY_MISSING" | "DATA_IN_USE" | "VMM_FAILED" | "PAGE_SERVER_FAILED" | "IMAGE_BUILD_FAILED" | "SHUTTING_DOWN" | "DAEMON_UNREACHABLE" | "INTERNAL";
             /** @description The guest console's last lines. */
             console?: string;
             /** @description The function's own error type. */
@@ -310,6 +310,8 @@ export interface components {
             kernel: string;
             /** @description Memory of its microVMs, MiB. */
             mem_size: number;
+            /** @description How its snapshots are restored when an invocation does not say. */
+            restore_strategy: string;
             /**
              * @description What runs the handler.
              * @enum {string}
@@ -341,6 +343,11 @@ export interface components {
             kernel?: string;
             /** @description Memory, MiB. */
             mem_size?: number;
+            /**
+             * @description How its snapshots are restored when an invocation does not say.
+             * @enum {string}
+             */
+            restore_strategy?: "vanilla" | "cached" | "reap" | "faasnap" | "populate" | "auto";
             /**
              * @description What runs the handler. Default `python3`.
              * @enum {string}
@@ -383,71 +390,46 @@ export interface components {
         };
         /** @description An invocation. Neither `vmId` nor `ssId`: cold, in a VM booted for it. */
         Invocation: {
-            /**
-             * @description REAP's restore. A boolean; not in this version: only false or null is accepted.
-             * @enum {unknown}
-             */
-            enableReap?: false | null;
+            /** @description Restore as REAP does: the same as `strategy: reap`. */
+            enableReap?: boolean | null;
             /** @description The function to invoke. */
             func_name: string;
-            /**
-             * @description Mincore layers to load. A list; not in this version: only [] or null is accepted.
-             * @enum {unknown}
-             */
-            loadMincore?: never[] | null;
-            /**
-             * @description Which mincore layers to load. A whole number; not in this version: only -1 or null is accepted.
-             * @enum {unknown}
-             */
-            mincore?: -1 | null;
-            /**
-             * @description Size of the mincore layers. A whole number; not in this version: only 0 or null is accepted.
-             * @enum {unknown}
-             */
-            mincore_size?: 0 | null;
+            /** @description `faasnap`: the mincore layers that the loader reads beside the restore, 1 being the first. Empty: all of them. */
+            loadMincore?: number[] | null;
+            /** @description With `ssId`: record which pages come into the page cache, scanning every so many ms (0: as often as possible). -1: do not. */
+            mincore?: number | null;
+            /** @description With `ssId`: the same, scanning each time the VMM's resident memory has grown by so many pages. 0: do not. */
+            mincore_size?: number | null;
             /**
              * @description The network slot. A string; not in this version: only "" or null is accepted.
              * @enum {unknown}
              */
             namespace?: "" | null;
-            /**
-             * @description Mapping regions one by one. A boolean; not in this version: only false or null is accepted.
-             * @enum {unknown}
-             */
-            overlay_regions?: false | null;
+            /** @description `faasnap`: map the regions that are not zero from the memory file. */
+            overlay_regions?: boolean | null;
             /** @description The event: a string of JSON. Default, also for "": `{}`. */
             params?: string;
             /** @description Without `vmId`: invoke it in a VM restored from this snapshot, which stays alive. */
             ssId?: string;
+            /**
+             * @description With `ssId`: how guest memory comes back. Default: the function's `restore_strategy`.
+             * @enum {string}
+             */
+            strategy?: "vanilla" | "cached" | "reap" | "faasnap" | "populate" | "auto";
             /** @description Shortens the function's own time limit, never extends it; ms. */
             timeout_ms?: number;
-            /**
-             * @description Restoring from the memory file. A boolean; not in this version: only false or null is accepted.
-             * @enum {unknown}
-             */
-            use_mem_file?: false | null;
-            /**
-             * @description Restoring the working set from its own file. A boolean; not in this version: only false or null is accepted.
-             * @enum {unknown}
-             */
-            use_ws_file?: false | null;
+            /** @description `faasnap`: map the memory file under everything else. */
+            use_mem_file?: boolean | null;
+            /** @description `faasnap`: map the loading set from its compact file. */
+            use_ws_file?: boolean | null;
             /** @description Invoke it warm, in this VM. Waits while the VM is starting or busy. */
             vmId?: string;
-            /**
-             * @description Loading the working set in the VMM. A boolean; not in this version: only false or null is accepted.
-             * @enum {unknown}
-             */
-            vmm_load_ws?: false | null;
-            /**
-             * @description Reading the working set past the cache. A boolean; not in this version: only false or null is accepted.
-             * @enum {unknown}
-             */
-            wsFileDirectIo?: false | null;
-            /**
-             * @description Reading the working set at once. A boolean; not in this version: only false or null is accepted.
-             * @enum {unknown}
-             */
-            wsSingleRead?: false | null;
+            /** @description `faasnap`: the VMM enters the loading set in its own page tables. */
+            vmm_load_ws?: boolean | null;
+            /** @description `reap`: read the working-set file past the page cache. */
+            wsFileDirectIo?: boolean | null;
+            /** @description `reap`: read the working-set file in a single read. */
+            wsSingleRead?: boolean | null;
         };
         /** @description What an invocation gave. */
         InvocationResult: {
@@ -477,6 +459,25 @@ export interface components {
                 /** @description The VMM process answers. */
                 vmmUp?: number;
             };
+            /** @description How the VM was restored; of its first invocation only. */
+            restore?: {
+                /** @description How long it took for that, ms. */
+                populate_ms: number;
+                /** @description Pages that the VMM entered in its page tables by itself. */
+                populated_pages: number;
+                /** @description Pages that were installed before the guest ran. */
+                prefetched_pages: number;
+                /** @description Bytes read from a disk for the VM, its page server included. */
+                read_bytes: number;
+                /** @description This invocation was recorded: the next restores can use it. */
+                recorded: boolean;
+                /** @description Page faults that the page server answered. */
+                served_faults: number;
+                /** @description The strategy that was used. */
+                strategy: string;
+                /** @description Why this one, and what it did. */
+                why: string;
+            };
             /** @description What the handler returned: a string of JSON. */
             result: string;
             /**
@@ -504,7 +505,7 @@ export interface components {
             func_name: string;
             /** @description Alias of the root file system. */
             image: string;
-            /** @description Of the original; always the same in this version. */
+            /** @description Pages of the smallest gap. */
             interval_threshold: number;
             /** @description Alias of the guest kernel. */
             kernel: string;
@@ -512,9 +513,9 @@ export interface components {
             mem_file_path: string;
             /** @description Memory of the machine, MiB. */
             mem_size: number;
-            /** @description Of the original; always the same in this version. */
+            /** @description Non-zero regions are mapped on their own. */
             record_regions: boolean;
-            /** @description Of the original; always the same in this version. */
+            /** @description Pages of the smallest region. */
             size_threshold: number;
             /** @description File of the device state. */
             snapshot_path: string;
@@ -534,23 +535,14 @@ export interface components {
         };
         /** @description A snapshot to take. */
         SnapshotInput: {
-            /**
-             * @description Smallest gap between regions. A whole number; not in this version: only 0 or null is accepted.
-             * @enum {unknown}
-             */
-            interval_threshold?: 0 | null;
+            /** @description Gaps of fewer zero pages become part of a region. Default 32. */
+            interval_threshold?: number;
             /** @description Where guest memory goes: an absolute path inside a folder that the configuration allows. Default: the snapshot's own folder. */
             mem_file_path?: string;
-            /**
-             * @description Recording the regions that are not zero. A boolean; not in this version: only false or null is accepted.
-             * @enum {unknown}
-             */
-            record_regions?: false | null;
-            /**
-             * @description Smallest region kept. A whole number; not in this version: only 0 or null is accepted.
-             * @enum {unknown}
-             */
-            size_threshold?: 0 | null;
+            /** @description `faasnap` maps the regions that are not zero over anonymous memory. Default true; false: over the memory file. */
+            record_regions?: boolean;
+            /** @description Smaller regions, in pages, are not mapped on their own. Default 0. */
+            size_threshold?: number;
             /** @description Where the device state goes: an absolute path inside a folder that the configuration allows. Default: the snapshot's own folder. */
             snapshot_path?: string;
             /**
@@ -591,7 +583,7 @@ export interface components {
             func_name: string;
             /** @description Alias of the root file system. */
             image: string;
-            /** @description Of the original; always the same in this version. */
+            /** @description Pages of the smallest gap. */
             interval_threshold: number;
             /** @description Alias of the guest kernel. */
             kernel: string;
@@ -601,9 +593,9 @@ export interface components {
             mem_size: number;
             /** @description For so long the guest stood still, ms. */
             paused_ms: number;
-            /** @description Of the original; always the same in this version. */
+            /** @description Non-zero regions are mapped on their own. */
             record_regions: boolean;
-            /** @description Of the original; always the same in this version. */
+            /** @description Pages of the smallest region. */
             size_threshold: number;
             /** @description File of the device state. */
             snapshot_path: string;
@@ -1283,7 +1275,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `FUNCTION_HAS_NO_CODE`, `FUNCTION_MISMATCH`, `VM_WRONG_STATE`, `SNAPSHOT_UNUSABLE`, `STORAGE_FULL` */
+            /** @description `FUNCTION_HAS_NO_CODE`, `FUNCTION_MISMATCH`, `VM_WRONG_STATE`, `SNAPSHOT_UNUSABLE`, `OPERATION_UNSUPPORTED`, `STORAGE_FULL` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1346,7 +1338,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `SHUTTING_DOWN` */
+            /** @description `PAGE_SERVER_FAILED`, `SHUTTING_DOWN` */
             503: {
                 headers: {
                     [name: string]: unknown;

@@ -18,10 +18,11 @@ export const reap: RestoreStrategy = {
     if ((await sets.file('reap')) === undefined && !(await makeReapFile(sets))) {
       return firstTime(context);
     }
-    const direct = options.directIo ?? false;
+    const { directIo: direct = false, singleRead = false } = options;
+    const workingSet = { path: sets.filePath('reap'), direct, singleRead };
     const how = direct ? 'past the page cache' : 'through the page cache';
     return {
-      memory: { kind: 'userfault', sumsPath, workingSet: { path: sets.filePath('reap'), direct } },
+      memory: { kind: 'userfault', sumsPath, workingSet },
       why: `the recorded pages are installed before the guest runs, read ${how}`,
       records: false,
     };

@@ -10,6 +10,8 @@ export type StrategyName = 'vanilla' | 'cached' | 'reap' | 'faasnap' | 'populate
 export interface RestoreOptions {
   /** `wsFileDirectIo`: the working-set file is read past the page cache. `reap` only. */
   readonly directIo?: boolean;
+  /** `wsSingleRead`: it is read in a single read. `reap` only. */
+  readonly singleRead?: boolean;
   /** `mincore`, `mincore_size`: record the page cache's growth during the invocation. */
   readonly record?: RecorderPace;
   /** `use_mem_file`, `overlay_regions`, `use_ws_file`: what is mapped. `faasnap` only. */
