@@ -23,6 +23,7 @@
  *       'A' where is guest memory?                             answers 'a', then address and length,
  *                                                              two 64-bit little-endian integers
  *       'S' what has been populated?                           answers 's', then struct populated
+ *       'W' wait until all is populated.                       answers 'w'
  */
 #include "memory.h"
 
@@ -99,6 +100,10 @@ static bool answer(char command) {
       return send_all(&verdict, 1);
     case 'A':
       return send_all(&where, sizeof where);
+    case 'W':
+      memory_wait_populated();
+      verdict = 'w';
+      return send_all(&verdict, 1);
     case 'S':
       return send_all(&what, sizeof what);
     default:

@@ -192,6 +192,7 @@ function phasesOf(
   return {
     ...(marks && { vmmUp: since(marks.vmmUp) }),
     ...(marks?.stateLoaded !== undefined && { stateLoaded: since(marks.stateLoaded) }),
+    ...(marks?.memoryReady !== undefined && { memoryReady: since(marks.memoryReady) }),
     ...(at.resumed !== undefined && { resumed: since(at.resumed) }),
     ready: since(at.ready),
     firstResponse: since(at.answered),

@@ -165,6 +165,8 @@ export interface InvocationInput {
 export interface InvocationPhases {
   readonly vmmUp?: number;
   readonly stateLoaded?: number;
+  /** What the strategy brings in before the guest runs is there. */
+  readonly memoryReady?: number;
   readonly resumed?: number;
   /** The instance could take the event. */
   readonly ready: number;

@@ -68,6 +68,8 @@ export type MemorySource =
       readonly regions: readonly MappedRegion[];
       /** The file that `from: workingSet` means. */
       readonly workingSetPath?: string;
+      /** All that is to be populated is so before the guest runs, not beside it. */
+      readonly populateFirst?: boolean;
     }
   /** Anonymous memory that a page server fills: docs/protocol/page-server.md. */
   | {
@@ -166,8 +168,8 @@ export interface VmMarks {
   readonly vmmUp: number;
   /** Restores only: the device state is loaded. */
   readonly stateLoaded?: number;
-  /** Restores with a page server and a working set: all of it is installed. */
-  readonly prefetched?: number;
+  /** Restores whose memory is brought in before the guest runs: it is. */
+  readonly memoryReady?: number;
 }
 
 /** What a driver implements for one VM. Callers get it wrapped: see `Machine` in machine.ts. */

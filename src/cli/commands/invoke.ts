@@ -51,6 +51,7 @@ async function readEvent(
 const PHASES = [
   ['vmmUp', 'VMM up'],
   ['stateLoaded', 'state loaded'],
+  ['memoryReady', 'memory ready'],
   ['resumed', 'resumed'],
   ['ready', 'ready'],
   ['firstResponse', 'answered'],

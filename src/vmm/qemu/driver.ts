@@ -139,8 +139,12 @@ async function guestMemory(
     case 'layers': {
       const planPath = join(spec.dir, 'plan');
       await writeFile(planPath, encodePlan(source, spec.memMiB * MIB), { mode: 0o600 });
-      const { workingSetPath } = source;
-      return { path, mode: 'layers', planPath, ...(workingSetPath && { workingSetPath }) };
+      const { workingSetPath, populateFirst } = source;
+      return {
+        ...{ path, mode: 'layers', planPath },
+        ...(workingSetPath !== undefined && { workingSetPath }),
+        ...(populateFirst !== undefined && { populateFirst }),
+      };
     }
   }
 }

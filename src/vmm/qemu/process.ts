@@ -36,6 +36,7 @@ export interface GuestMemory {
   /** `layers`: the plan, and the working-set file if the plan names it. */
   readonly planPath?: string;
   readonly workingSetPath?: string;
+  readonly populateFirst?: boolean;
   /** `userfault`: what the page server is to do. */
   readonly pages?: Pick<PageServerOptions, 'sumsPath' | 'workingSet' | 'tracePath'>;
 }
