@@ -409,6 +409,8 @@ export interface components {
             overlay_regions?: boolean | null;
             /** @description The event: a string of JSON. Default, also for "": `{}`. */
             params?: string;
+            /** @description `vanilla`: make all of guest memory resident before the guest runs. For measurements: the time without any paging. */
+            resident?: boolean | null;
             /** @description Without `vmId`: invoke it in a VM restored from this snapshot, which stays alive. */
             ssId?: string;
             /**
@@ -450,6 +452,8 @@ export interface components {
             phases: {
                 /** @description The answer is there: what users feel. */
                 firstResponse: number;
+                /** @description The memory that is brought in before the guest runs is there. */
+                memoryReady?: number;
                 /** @description The instance can take the event. */
                 ready: number;
                 /** @description The guest's CPUs run. */
