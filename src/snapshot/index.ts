@@ -9,3 +9,4 @@ export {
 export type { SnapshotManifest, VmmIdentity } from './manifest.js';
 export { scanSnapshots, type ScanResult } from './scan.js';
 export { digHoles, dropCache, loadCache } from './patch.js';
+export { measureHostCosts, readHostCosts, writeHostCosts, type HostCosts } from './host-costs.js';
