@@ -42,6 +42,8 @@ const FILE_PAGES = FILE_MIB * MIB_PAGES;
 const AROUND_PAGES = 16;
 /** Pages that are touched one after the other where a page server answers. */
 const SERVED_RUN_PAGES = 4;
+/** Each is measured so often, and the fastest counts: what else the host did only adds. */
+const TRIES = 3;
 const NS_PER_US = 1000;
 const NS_PER_S = 1e9;
 
@@ -50,8 +52,9 @@ const FORMAT = 1;
 /**
  * Measures; `dir` is on the disk that snapshots are on. Nothing stays in it.
  * @param limitMs for each of the programs that it runs.
- * @throws SparklerError DEPENDENCY_MISSING, INTERNAL, VMM_FAILED when a measurement failed, and what
- * writing the file throws.
+ * @throws SparklerError DEPENDENCY_MISSING, VMM_FAILED when it took too long, INTERNAL when a
+ * measurement failed (on a file system that is only in memory nothing can be cold), and what writing
+ * the file throws.
  */
 export async function measureHostCosts(
   tools: PageTools,
@@ -79,7 +82,11 @@ async function measureIn(folder: string, tools: PageTools): Promise<HostCosts> {
     pages: readonly number[],
   ): Promise<ReplayResult> => {
     await writeFile(tracePath, encodeTrace(Uint32Array.from(pages)));
-    return replay({ memoryPath, tracePath, way, cache }, tools);
+    const results: ReplayResult[] = [];
+    for (let i = 0; i < TRIES; i++) {
+      results.push(await replay({ memoryPath, tracePath, way, cache }, tools));
+    }
+    return results.reduce((best, next) => (duration(next) < duration(best) ? next : best));
   };
   const perTouch = ({ totalNs, readyNs }: ReplayResult, touches: readonly number[]): number =>
     (totalNs - readyNs) / touches.length / NS_PER_US;
@@ -103,6 +110,11 @@ async function measureIn(folder: string, tools: PageTools): Promise<HostCosts> {
     coldSequentialMiBps: (FILE_MIB * NS_PER_S) / coldRead.totalNs,
     populateUsPerPage: populated.populateNs / FILE_PAGES / NS_PER_US,
   };
+}
+
+/** Of the touches, and of what was populated beside them. */
+function duration({ totalNs, readyNs, populateNs }: ReplayResult): number {
+  return totalNs - readyNs + populateNs;
 }
 
 async function writeMemory(path: string): Promise<void> {

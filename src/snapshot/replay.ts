@@ -124,11 +124,7 @@ async function resultOf(child: ChildProcess, limitMs: number): Promise<ReplayRes
   let said = '';
   child.stdout?.on('data', (chunk: Buffer) => (out += chunk.toString()));
   child.stderr?.on('data', (chunk: Buffer) => (said += chunk.toString()));
-  let isLate = false;
-  const limit = setTimeout(() => {
-    isLate = true;
-    child.kill('SIGKILL');
-  }, limitMs);
+  const limit = setTimeout(() => child.kill('SIGKILL'), limitMs);
   try {
     const code = await new Promise<number | null>((resolve, reject) => {
       child.once('close', resolve);
@@ -141,6 +137,8 @@ async function resultOf(child: ChildProcess, limitMs: number): Promise<ReplayRes
   } finally {
     clearTimeout(limit);
   }
-  if (isLate) throw new SparklerError('VMM_FAILED', `page-replay took longer than ${limitMs} ms.`);
+  if (child.signalCode === 'SIGKILL') {
+    throw new SparklerError('VMM_FAILED', `page-replay took longer than ${limitMs} ms.`);
+  }
   throw new SparklerError('INTERNAL', `page-replay failed: ${said.trim()}`);
 }
