@@ -13,7 +13,7 @@ export interface Machine {
   readonly memoryMiB: number;
   /** The host's kernel. */
   readonly kernel: string;
-  /** How guests ran. */
+  /** How guests ran; `none` where no guest took part. */
   readonly accelerator: string;
   /** Load averages of 1, 5 and 15 minutes when the benchmark began. */
   readonly load: readonly number[];
@@ -22,8 +22,9 @@ export interface Machine {
 export interface Versions {
   readonly sparkler: string;
   readonly node: string;
-  readonly qemu: string;
-  readonly guestKernel: string;
+  /** Absent where no VM took part. */
+  readonly qemu?: string;
+  readonly guestKernel?: string;
 }
 
 /** The load is read now: call it before the work begins. */

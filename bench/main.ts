@@ -1,6 +1,10 @@
 /** The benchmarks' command line: `npm run bench -- NAME`. One subcommand for each benchmark. */
+import { tmpdir } from 'node:os';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { freshSeed } from './random.js';
+import { benchPaging } from './paging/index.js';
+import { PAGING_LIMITS } from './paging/ratios.js';
+import { pagingTable } from './paging/table.js';
 import { type Limit, type Report, reportTable } from './report.js';
 import { benchStart, START_CASES, START_LIMITS } from './start.js';
 
@@ -13,9 +17,26 @@ interface StartFlags {
   readonly only?: readonly string[];
 }
 
+interface PagingFlags {
+  readonly json?: true;
+  readonly quick?: true;
+  readonly rounds?: number;
+  readonly seed?: number;
+  readonly ablation?: true;
+  readonly drift?: true;
+  readonly trace?: string;
+  readonly memory?: string;
+  readonly written?: string;
+  readonly dir?: string;
+  readonly work?: number;
+}
+
 /** What `--quick` changes: figures for a first look, within a minute. */
 const FULL = { rounds: 10, kills: 30, warmCalls: 200, restMs: 3000, roundsForMs: Infinity };
 const QUICK = { rounds: 3, kills: 0, warmCalls: 200, restMs: 1000, roundsForMs: 35_000 };
+
+const FULL_PAGING = { rounds: 10, roundsForMs: Infinity };
+const QUICK_PAGING = { rounds: 3, roundsForMs: 25_000 };
 
 const EXIT_FAILED = 1;
 const EXIT_INTERRUPTED = 130;
@@ -32,13 +53,18 @@ function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-function print(report: Report, limits: readonly Limit[], json: boolean): void {
-  const text = json ? `${JSON.stringify(report, null, 2)}\n` : reportTable(report, limits);
+function print(
+  report: Report,
+  limits: readonly Limit[],
+  json: boolean,
+  table: typeof reportTable = reportTable,
+): void {
+  const text = json ? `${JSON.stringify(report, null, 2)}\n` : table(report, limits);
   process.stdout.write(text);
 }
 
 /** The environment's seed is the one that fault tests print. */
-function seedOf(flags: StartFlags): number {
+function seedOf(flags: { readonly seed?: number }): number {
   const { SPARKLER_TEST_SEED: given } = process.env;
   return flags.seed ?? (given === undefined ? freshSeed() : wholeFrom(0)(given));
 }
@@ -49,6 +75,24 @@ async function start(flags: StartFlags, signal: AbortSignal): Promise<void> {
   say(`seed ${seed}: give --seed ${seed} for the same order and the same moments`);
   const report = await benchStart({ ...(quick ? QUICK : FULL), ...rest, seed, signal, say });
   print(report, START_LIMITS, json);
+}
+
+async function paging(flags: PagingFlags, signal: AbortSignal): Promise<void> {
+  const { trace, memory, written, work = 0, dir = tmpdir(), json = false, quick = false } = flags;
+  if ((trace === undefined) !== (memory === undefined)) {
+    throw new InvalidArgumentError('--trace and --memory belong together.');
+  }
+  const seed = seedOf(flags);
+  say(`seed ${seed}: give --seed ${seed} for the same traces and the same order`);
+  const { rounds, roundsForMs } = quick ? QUICK_PAGING : FULL_PAGING;
+  const report = await benchPaging({
+    ...{ rounds: flags.rounds ?? rounds, roundsForMs, seed, dir, workUs: work, signal, say },
+    quick,
+    what: flags.ablation ? 'ablation' : flags.drift ? 'drift' : 'ways',
+    ...(trace !== undefined &&
+      memory !== undefined && { recording: { trace, memory, ...(written && { written }) } }),
+  });
+  print(report, PAGING_LIMITS, json, pagingTable);
 }
 
 function program(signal: AbortSignal): Command {
@@ -67,6 +111,21 @@ function program(signal: AbortSignal): Command {
     )
     .addOption(new Option('--only <case...>', 'run only these').choices(START_CASES))
     .action((flags: StartFlags) => start(flags, signal));
+  command
+    .command('paging')
+    .description('Each way of bringing memory in, replaying page touches without a VM.')
+    .option('--json', 'print one JSON document on stdout')
+    .option('--quick', 'end within a minute: fewer workloads and rounds')
+    .option('--rounds <n>', `replays of each case; default ${FULL_PAGING.rounds}`, wholeFrom(1))
+    .option('--seed <n>', 'repeats traces and order; default as for start', wholeFrom(0))
+    .addOption(new Option('--ablation', 'one part or setting changed at a time').conflicts('drift'))
+    .option('--drift', 'recorded with one input, run with others')
+    .option('--trace <file>', "a snapshot's recording, trace-*.rec, instead of made-up traces")
+    .option('--memory <file>', "that snapshot's memory file")
+    .option('--written <file>', "that snapshot's written.rec: its pages are written")
+    .option('--dir <folder>', 'for temporary files, on the disk to measure; default $TMPDIR')
+    .option('--work <us>', "the guest's work after each touch, microseconds", wholeFrom(0))
+    .action((flags: PagingFlags) => paging(flags, signal));
   return command;
 }
 

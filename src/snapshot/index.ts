@@ -19,3 +19,4 @@ export type {
   RestoreOptions,
   StrategyName,
 } from './strategies/strategy.js';
+export { measureHostCosts, readHostCosts, writeHostCosts, type HostCosts } from './host-costs.js';

@@ -28,7 +28,7 @@ export {
 export { LimitExpired, within } from './within.js';
 export { chooseCgroupRoot, findCgroupHost, findCgroupMount, tryCgroupRoot } from './cgroup.js';
 export { chooseAccelerator, probe, type AcceleratorChoice } from './detect.js';
-export { createQemuDriver, qemuVersion, type QemuOptions } from './qemu/index.js';
+export { createQemuDriver, encodePlan, qemuVersion, type QemuOptions } from './qemu/index.js';
 export {
   FakeDriver,
   type FakeFaults,
