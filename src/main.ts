@@ -7,6 +7,7 @@ import { buildApi } from './api/index.js';
 import type { Config } from './config/index.js';
 import {
   createPlatform,
+  journalAhead,
   journalVm,
   type ImagePort,
   type KernelInfo,
@@ -62,7 +63,7 @@ export async function startDaemon(
     const store = new SnapshotStore(config);
     await scan(registry, store, logger);
     const images = overrides.images ?? imagesOf(config);
-    const { driver, reason } = await driverOf(config, overrides.driver, registry, images);
+    const { driver, reason } = await driverOf(config, overrides.driver, registry, images, logger);
     const version = ownVersion();
     const deps = { config, registry, driver, images, store, logger, version, reclaimed };
     platform = await createPlatform({ ...deps, acceleratorReason: reason });
@@ -124,6 +125,7 @@ async function driverOf(
   given: VmmDriver | undefined,
   registry: Registry,
   images: ImagePort,
+  logger: Logger,
 ): Promise<{ driver: VmmDriver; reason: string }> {
   if (given) return { driver: given, reason: 'the driver was given' };
   const version = await qemuVersion(config.vmm.qemuPath);
@@ -135,7 +137,9 @@ async function driverOf(
     dependsOn: `qemu ${version} kernel ${kernel?.id ?? 'none'}`,
     probeKvm: () => probeKvm(config, registry, kernel),
   });
-  return { driver: await createQemuDriver(qemuOptions(config, accelerator)), reason };
+  const observer = journalAhead(registry.journal, (why) => logger.warn({ why }, 'template'));
+  const options = { ...qemuOptions(config, accelerator), observer };
+  return { driver: await createQemuDriver(options), reason };
 }
 
 /** The default kernel, undefined while it is not built: the daemon starts all the same. */
@@ -191,6 +195,7 @@ function qemuOptions(config: Config, accelerator: 'kvm' | 'tcg'): QemuOptions {
     closeMs: timeouts.closeMs,
     startMs: timeouts.vmmStartMs,
     restoreMs: timeouts.restoreMs,
+    templates: vmm.templates,
   };
 }
 

@@ -35,6 +35,8 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include "template.h"
+
 #define MEMORY_PATH "/sparkler/memory"
 #define CONTROL_STACK_BYTES (64 * 1024)
 
@@ -127,20 +129,30 @@ static void start_control_thread(void) {
   pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-__attribute__((constructor)) static void start(void) {
-  next_open = (open_function)dlsym(RTLD_NEXT, "open");
-  next_mmap = (mmap_function)dlsym(RTLD_NEXT, "mmap");
+/* A template has nothing of this: its children get it with their requests. */
+static void take_environment(void) {
   const char *mode = getenv("SPARKLER_MEMORY_MODE");
   map_privately = mode != NULL && strcmp(mode, "private") == 0;
   memory_fd = take_descriptor("SPARKLER_MEMORY_FD");
   read_fd = take_descriptor("SPARKLER_READ_FD");
   control_fd = take_descriptor("SPARKLER_CONTROL_FD");
   unsetenv("SPARKLER_MEMORY_MODE");
-  unsetenv("LD_PRELOAD");
   if (control_fd >= 0) start_control_thread();
 }
 
+__attribute__((constructor)) static void start(void) {
+  next_open = (open_function)dlsym(RTLD_NEXT, "open");
+  next_mmap = (mmap_function)dlsym(RTLD_NEXT, "mmap");
+  unsetenv("LD_PRELOAD");
+  template_prepare();
+  take_environment();
+}
+
 static int open_any(const char *path, int flags, mode_t mode) {
+  if (template_is_waiting() && strcmp(path, MEMORY_PATH) == 0) {
+    template_serve();
+    take_environment();
+  }
   if (memory_fd >= 0 && strcmp(path, MEMORY_PATH) == 0) {
     qemu_fd = fcntl(memory_fd, F_DUPFD_CLOEXEC, 0);
     return qemu_fd;

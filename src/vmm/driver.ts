@@ -119,4 +119,6 @@ export interface VmmDriver {
   boot(spec: MachineSpec): Promise<VmHandle>;
   /** Starts a VMM with the snapshot's state loaded: `paused`. On failure nothing is left behind. */
   restore(spec: MachineSpec, files: SnapshotFiles): Promise<VmHandle>;
+  /** Ends what the driver keeps ahead of VMs; no VM of it may be alive. Never rejects. */
+  close?(): Promise<void>;
 }

@@ -38,6 +38,7 @@ describeDriver('qemu', async () => {
     firstUid: config.vmm.firstUid,
     uidCount: config.vmm.uidCount,
     tbSizeMiB: config.vmm.tbSizeMiB,
+    templates: config.vmm.templates,
     consoleBytes: config.limits.consoleBytes,
     closeMs: config.timeouts.closeMs,
     startMs: config.timeouts.vmmStartMs,
