@@ -316,20 +316,16 @@ static void replace_descriptors(const int *received) {
   }
 }
 
-static bool is_qemus(int fd) {
+/* The template's own, its other children's, and what was received: all that QEMU did not have. The
+   kernel lists descriptors in ascending order. */
+static void close_others(void) {
+  unsigned from = 0;
   for (unsigned k = 0; k < descriptor_count; k++) {
-    if (descriptors[k].fd == fd) return true;
+    unsigned fd = (unsigned)descriptors[k].fd;
+    if (fd > from) must(close_range(from, fd - 1, 0) == 0, "close descriptors");
+    from = fd + 1;
   }
-  return false;
-}
-
-/* The template's own, its other children's, and what was received: all that QEMU did not have. */
-static void close_others(int except) {
-  DIR *dir = open_own("/proc/self/fd");
-  for (int fd; (fd = next_number(dir)) >= 0;) {
-    if (fd != except && fd != dirfd(dir) && !is_qemus(fd)) close(fd);
-  }
-  closedir(dir);
+  must(close_range(from, ~0u, 0) == 0, "close descriptors");
 }
 
 static void set_environment(const struct handover_request *request) {
@@ -390,7 +386,6 @@ static void become_vmm(const struct handover_request *request, const int *receiv
   bool has_cgroup = (request->flags & HANDOVER_HAS_CGROUP) != 0;
   if (has_cgroup) must(write(received[1], "0", 1) == 1, "join cgroup");
   replace_descriptors(received + (has_cgroup ? 2 : 1));
-  close_others(reply);
   set_environment(request);
   if ((request->flags & HANDOVER_HAS_USER) != 0) become_user(request->uid);
   must(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0, "set parent-death signal");
@@ -399,7 +394,7 @@ static void become_vmm(const struct handover_request *request, const int *receiv
   forbid_processes();
   struct handover_reply started = {HANDOVER_STARTED, getpid()};
   must(send(reply, &started, sizeof started, MSG_NOSIGNAL) == sizeof started, "say the pid");
-  close(reply);
+  close_others();
 }
 
 /* ---- the template's life ---- */

@@ -173,7 +173,7 @@ function filesOf(
 
 /** Opens all, adding to `opened` in the same order, also when one of them cannot be opened. */
 async function openAll(files: FileToOpen[], opened: FileHandle[]): Promise<Inherited[]> {
-  const attempts = files.map((file) => file && open(file.path, file.flags, 0o600));
+  const attempts = files.map(async (file) => file && open(file.path, file.flags, 0o600));
   const results = await Promise.allSettled(attempts);
   const failures: unknown[] = [];
   const inherited = results.map((result): Inherited => {
