@@ -135,9 +135,12 @@ export class SnapshotStore {
    * Reads the manifest and proves that the snapshot is whole and fits.
    * @throws SparklerError SNAPSHOT_UNUSABLE with the reason.
    */
-  async load(record: StoredSnapshot, fitness: Fitness): Promise<SnapshotManifest> {
+  async load(
+    record: StoredSnapshot,
+    fitness: Fitness | Promise<Fitness>,
+  ): Promise<SnapshotManifest> {
     const { manifest } = await this.#verify(record.ssId);
-    const misfit = findMisfit(manifest, fitness);
+    const misfit = findMisfit(manifest, await fitness);
     if (misfit !== undefined) throw unusable(misfit);
     return manifest;
   }
@@ -185,12 +188,14 @@ export class SnapshotStore {
     const dir = join(this.dir, ssId);
     const manifest = decodeManifest((await read(join(dir, MANIFEST), 'its manifest')).toString());
     if (manifest.ssId !== ssId) throw unusable(`its manifest is that of ${manifest.ssId}`);
-    const state = await read(resolve(dir, manifest.stateFile), 'its state file');
+    const [state, memory] = await Promise.all([
+      read(resolve(dir, manifest.stateFile), 'its state file'),
+      stat(resolve(dir, manifest.memoryFile)).catch((error: unknown) => {
+        throw unusable('its memory file is missing', error);
+      }),
+    ]);
     if (state.length !== manifest.stateBytes) throw unusable('its state file has another size');
     if (crc32(state) !== manifest.stateCrc32) throw unusable('its state file is damaged');
-    const memory = await stat(resolve(dir, manifest.memoryFile)).catch((error: unknown) => {
-      throw unusable('its memory file is missing', error);
-    });
     if (memory.size !== manifest.memoryBytes) throw unusable('its memory file has another size');
     return { manifest, diskBytes: memory.blocks * STAT_BLOCK + state.length };
   }

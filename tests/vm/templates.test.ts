@@ -26,6 +26,24 @@ afterAll(async () => {
 });
 
 describe('clones from a template', () => {
+  it('are gone with it when the daemon is killed, and nothing is left for the next one', async () => {
+    const other = new Home();
+    try {
+      const killed = await other.daemon();
+      const its = await Counting.begin(killed);
+      const from = await its.template();
+      const one = await its.clone();
+      expect(one.parent).toBe(from);
+      await killed.kill();
+      await other.daemon();
+      // A killed process is gone at once, but its parent may still have to collect it.
+      expect(await other.settled(10_000)).toEqual([]);
+      for (const pid of [from, one.pid]) expect(existsSync(`/proc/${pid}/exe`)).toBe(false);
+    } finally {
+      await other.dispose();
+    }
+  });
+
   it('come several at once, from one process, and live apart', async () => {
     const from = await all.template();
     expect(basename(cgroupOf(from))).toMatch(`template-${daemon.pid}-`);
