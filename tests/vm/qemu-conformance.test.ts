@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { expect } from 'vitest';
 import { loadConfig } from '../../src/config/index.js';
 import { resolveImage, resolveKernel } from '../../src/image/index.js';
 import { createQemuDriver, findCgroupMount } from '../../src/vmm/index.js';
@@ -27,7 +28,13 @@ describeDriver('qemu', async () => {
   const code = join(dir, 'code.erofs');
   execFileSync('mkfs.erofs', ['--quiet', code, task], { stdio: 'ignore' });
   rmSync(task, { recursive: true });
-  const cgroupRoot = join(findCgroupMount() ?? '/nowhere', 'sparkler-conformance');
+  const cgroupRoot = join(findCgroupMount() ?? '/nowhere', `sparkler-conformance-${process.pid}`);
+  const groups = (): string[] =>
+    existsSync(cgroupRoot)
+      ? readdirSync(cgroupRoot, { withFileTypes: true })
+          .filter((entry) => entry.isDirectory())
+          .map((entry) => entry.name)
+      : [];
   const kernel = await resolveKernel(config, config.defaultKernel);
   const image = await resolveImage(config, config.defaultImage);
   const driver = await createQemuDriver({
@@ -38,6 +45,7 @@ describeDriver('qemu', async () => {
     firstUid: config.vmm.firstUid,
     uidCount: config.vmm.uidCount,
     tbSizeMiB: config.vmm.tbSizeMiB,
+    templates: config.vmm.templates,
     consoleBytes: config.limits.consoleBytes,
     closeMs: config.timeouts.closeMs,
     startMs: config.timeouts.vmmStartMs,
@@ -58,17 +66,13 @@ describeDriver('qemu', async () => {
     bootMs: config.timeouts.bootMs,
     kill: (machine) => process.kill(machine.pid ?? 0, 'SIGKILL'),
     leftovers: () =>
-      Promise.resolve(
-        existsSync(cgroupRoot)
-          ? readdirSync(cgroupRoot, { withFileTypes: true })
-              .filter((entry) => entry.isDirectory())
-              .map((entry) => entry.name)
-          : [],
-      ),
+      // Templates wait for the next restore; `dispose` looks whether they go.
+      Promise.resolve(groups().filter((name) => !name.startsWith('template-'))),
     broken: (spec) => ({ ...spec, kernelPath: code }),
-    dispose: () => {
+    dispose: async () => {
+      await driver.close?.();
       rmSync(dir, { recursive: true, force: true });
-      return Promise.resolve();
+      expect(groups()).toEqual([]);
     },
   };
 });
