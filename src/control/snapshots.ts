@@ -218,16 +218,16 @@ async function write(machine: Machine, session: GuestSession, plan: SnapshotPlan
     try {
       await machine.snapshot(plan.files);
     } finally {
-      if (isPaused(machine)) await machine.resume();
+      if (stands(machine, 'paused')) await machine.resume();
     }
   } finally {
     // A guest that does not confirm is ended: see `thaw`.
-    if (!isPaused(machine)) await session.thaw();
+    if (stands(machine, 'running')) await session.thaw();
   }
   return performance.now() - before;
 }
 
 /** A function, since the state changes behind the compiler's back. */
-function isPaused(machine: Machine): boolean {
-  return machine.state === 'paused';
+function stands(machine: Machine, state: Machine['state']): boolean {
+  return machine.state === state;
 }
