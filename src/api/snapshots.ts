@@ -168,6 +168,8 @@ function listAndTake(app: Api, { platform }: ApiContext): void {
             'VM_WRONG_STATE',
             'PATH_NOT_ALLOWED',
             'OPERATION_UNSUPPORTED',
+            'FUNCTION_NOT_FROZEN',
+            'GUEST_NOT_READY',
             'VMM_FAILED',
             'VM_DIED',
             'STORAGE_FULL',

@@ -1496,7 +1496,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `VM_WRONG_STATE`, `OPERATION_UNSUPPORTED`, `STORAGE_FULL` */
+            /** @description `VM_WRONG_STATE`, `OPERATION_UNSUPPORTED`, `FUNCTION_NOT_FROZEN`, `STORAGE_FULL` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1523,7 +1523,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `VM_DIED` */
+            /** @description `GUEST_NOT_READY`, `VM_DIED` */
             424: {
                 headers: {
                     [name: string]: unknown;
