@@ -1,8 +1,16 @@
 /** The benchmarks' command line: `npm run bench -- NAME`. One subcommand for each benchmark. */
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { benchGvisor } from './gvisor-bench.js';
 import { freshSeed } from './random.js';
 import { type Limit, type Report, reportTable } from './report.js';
 import { benchStart, START_CASES, START_LIMITS } from './start.js';
+
+interface GvisorFlags {
+  readonly json?: true;
+  readonly quick?: true;
+  readonly rounds?: number;
+  readonly seed?: number;
+}
 
 interface StartFlags {
   readonly json?: true;
@@ -16,6 +24,10 @@ interface StartFlags {
 /** What `--quick` changes: figures for a first look, within a minute. */
 const FULL = { rounds: 10, kills: 30, warmCalls: 200, restMs: 3000, roundsForMs: Infinity };
 const QUICK = { rounds: 3, kills: 0, warmCalls: 200, restMs: 1000, roundsForMs: 35_000 };
+
+/** Of `bench gvisor`; half a second each. */
+const GVISOR_ROUNDS = 20;
+const GVISOR_QUICK_ROUNDS = 5;
 
 const EXIT_FAILED = 1;
 const EXIT_INTERRUPTED = 130;
@@ -38,7 +50,7 @@ function print(report: Report, limits: readonly Limit[], json: boolean): void {
 }
 
 /** The environment's seed is the one that fault tests print. */
-function seedOf(flags: StartFlags): number {
+function seedOf(flags: { readonly seed?: number }): number {
   const { SPARKLER_TEST_SEED: given } = process.env;
   return flags.seed ?? (given === undefined ? freshSeed() : wholeFrom(0)(given));
 }
@@ -49,6 +61,14 @@ async function start(flags: StartFlags, signal: AbortSignal): Promise<void> {
   say(`seed ${seed}: give --seed ${seed} for the same order and the same moments`);
   const report = await benchStart({ ...(quick ? QUICK : FULL), ...rest, seed, signal, say });
   print(report, START_LIMITS, json);
+}
+
+async function gvisor(flags: GvisorFlags, signal: AbortSignal): Promise<void> {
+  const { json = false, quick = false } = flags;
+  const { rounds = quick ? GVISOR_QUICK_ROUNDS : GVISOR_ROUNDS } = flags;
+  const seed = seedOf(flags);
+  say(`seed ${seed}: give --seed ${seed} for the same order`);
+  print(await benchGvisor({ rounds, seed, signal, say }), [], json);
 }
 
 function program(signal: AbortSignal): Command {
@@ -67,6 +87,18 @@ function program(signal: AbortSignal): Command {
     )
     .addOption(new Option('--only <case...>', 'run only these').choices(START_CASES))
     .action((flags: StartFlags) => start(flags, signal));
+  command
+    .command('gvisor')
+    .description('The yardstick: how long gVisor takes to restore hello.')
+    .option('--json', 'print one JSON document on stdout')
+    .option('--quick', `${GVISOR_QUICK_ROUNDS} rounds`)
+    .option('--rounds <n>', `restores of each case; default ${GVISOR_ROUNDS}`, wholeFrom(1))
+    .option(
+      '--seed <n>',
+      'repeats an order; default $SPARKLER_TEST_SEED or a new one',
+      wholeFrom(0),
+    )
+    .action((flags: GvisorFlags) => gvisor(flags, signal));
   return command;
 }
 

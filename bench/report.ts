@@ -90,7 +90,9 @@ function header({ machine, versions }: Report): string {
   return [
     `${cpu}, ${cores} cores, ${memoryMiB} MiB, Linux ${kernel}, accelerator ${accelerator}`,
     `load at start: ${load.join(' ')}`,
-    `sparkler ${versions.sparkler}, node ${versions.node}, qemu ${versions.qemu}, guest ${versions.guestKernel}`,
+    Object.entries(versions)
+      .map(([name, version]) => `${name === 'guestKernel' ? 'guest' : name} ${version}`)
+      .join(', '),
   ].join('\n');
 }
 
