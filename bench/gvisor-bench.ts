@@ -59,6 +59,6 @@ function samplesOf(name: string, restored: Restored): Sample[] {
     ms('restored', restored.restoredMs),
     ms('teardown', restored.teardownMs),
     { case: name, metric: 'resident', unit: 'MiB', value: restored.residentMiB },
-    { case: name, metric: 'private', unit: 'MiB', value: restored.privateMiB },
+    { case: name, metric: 'own', unit: 'MiB', value: restored.ownMiB },
   ];
 }

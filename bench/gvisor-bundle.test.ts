@@ -65,20 +65,21 @@ it('finds no version in anything else', () => {
 });
 
 it('adds up the memory of processes', () => {
-  const rollup = (rss: number, clean: number, dirty: number): string =>
+  const rollup = (rss: number, anonymous: number, shared: number): string =>
     [
       '55d0-7ffc ---p 00000000 00:00 0    [rollup]',
       `Rss:             ${rss} kB`,
       'Pss:              77 kB',
-      `Private_Clean:   ${clean} kB`,
-      `Private_Dirty:   ${dirty} kB`,
+      'Pss_File:         33 kB',
+      `Pss_Anon:        ${anonymous} kB`,
+      `Pss_Shmem:       ${shared} kB`,
       '',
     ].join('\n');
   expect(addUpMemory([rollup(2048, 0, 512), rollup(1024, 256, 256), ''])).toEqual({
     residentMiB: 3,
-    privateMiB: 1,
+    ownMiB: 1,
   });
-  expect(addUpMemory([])).toEqual({ residentMiB: 0, privateMiB: 0 });
+  expect(addUpMemory([])).toEqual({ residentMiB: 0, ownMiB: 0 });
 });
 
 it('finds the processes below one, whatever their names are', () => {

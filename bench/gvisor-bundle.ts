@@ -89,8 +89,11 @@ export function isKnownRelease(version: string): boolean {
 export interface MemoryUse {
   /** Pages that are mapped now, shared ones included, MiB. */
   readonly residentMiB: number;
-  /** Pages that nobody else has mapped, MiB. */
-  readonly privateMiB: number;
+  /**
+   * Of those, what is no page of a file, each page once, MiB: what a further sandbox costs. Pages
+   * of the program are left out, because all sandboxes share them.
+   */
+  readonly ownMiB: number;
 }
 
 /** Adds up the text of several processes' `smaps_rollup`. */
@@ -100,7 +103,7 @@ export function addUpMemory(rollups: readonly string[]): MemoryUse {
   const sum = (...names: string[]): number =>
     rollups.flatMap((text) => names.map((name) => kib(text, name))).reduce((a, b) => a + b, 0) /
     KIB_PER_MIB;
-  return { residentMiB: sum('Rss'), privateMiB: sum('Private_Clean', 'Private_Dirty') };
+  return { residentMiB: sum('Rss'), ownMiB: sum('Pss_Anon', 'Pss_Shmem') };
 }
 
 /** The processes below `ancestor`, from the text of each process' `/proc/PID/stat`. */

@@ -241,7 +241,7 @@ function nextFrame({ channel }: Keeper, signal: AbortSignal): Promise<Answer> {
         const [frame] = decoder.push(chunk);
         if (frame) settle(() => resolve(frame));
       } catch (error) {
-        settle(() => reject(error as Error));
+        settle(() => reject(error instanceof Error ? error : new Error(String(error))));
       }
     };
     const onEnd = (): void => settle(() => reject(new Error('the container closed its channel')));
@@ -253,6 +253,7 @@ function nextFrame({ channel }: Keeper, signal: AbortSignal): Promise<Answer> {
     };
     channel.on('data', onData).on('end', onEnd).on('close', onEnd);
     signal.addEventListener('abort', onAbort);
+    if (signal.aborted) onAbort();
   });
 }
 

@@ -77,7 +77,9 @@ os.set_inheritable(CHANNEL, False)
 if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
     sys.exit("keeper: prctl failed")
 signal.signal(signal.SIGTERM, finish)
-print(json.dumps([0, "ready"]), flush=True)
-for line in sys.stdin:
-    print(json.dumps(run(json.loads(line))), flush=True)
-finish()
+try:
+    print(json.dumps([0, "ready"]), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(run(json.loads(line))), flush=True)
+finally:
+    finish()  # also when nobody reads the answer any more
