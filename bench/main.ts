@@ -1,12 +1,20 @@
 /** The benchmarks' command line: `npm run bench -- NAME`. One subcommand for each benchmark. */
 import { tmpdir } from 'node:os';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { benchGvisor } from './gvisor-bench.js';
 import { freshSeed } from './random.js';
 import { benchPaging } from './paging/index.js';
 import { PAGING_LIMITS } from './paging/ratios.js';
 import { pagingTable } from './paging/table.js';
 import { type Limit, type Report, reportTable } from './report.js';
 import { benchStart, START_CASES, START_LIMITS } from './start.js';
+
+interface GvisorFlags {
+  readonly json?: true;
+  readonly quick?: true;
+  readonly rounds?: number;
+  readonly seed?: number;
+}
 
 interface StartFlags {
   readonly json?: true;
@@ -37,6 +45,10 @@ const QUICK = { rounds: 3, kills: 0, warmCalls: 200, restMs: 1000, roundsForMs: 
 
 const FULL_PAGING = { rounds: 10, roundsForMs: Infinity };
 const QUICK_PAGING = { rounds: 3, roundsForMs: 25_000 };
+
+/** Of `bench gvisor`; half a second each. */
+const GVISOR_ROUNDS = 20;
+const GVISOR_QUICK_ROUNDS = 5;
 
 const EXIT_FAILED = 1;
 const EXIT_INTERRUPTED = 130;
@@ -95,6 +107,14 @@ async function paging(flags: PagingFlags, signal: AbortSignal): Promise<void> {
   print(report, PAGING_LIMITS, json, pagingTable);
 }
 
+async function gvisor(flags: GvisorFlags, signal: AbortSignal): Promise<void> {
+  const { json = false, quick = false } = flags;
+  const { rounds = quick ? GVISOR_QUICK_ROUNDS : GVISOR_ROUNDS } = flags;
+  const seed = seedOf(flags);
+  say(`seed ${seed}: give --seed ${seed} for the same order`);
+  print(await benchGvisor({ rounds, seed, signal, say }), [], json);
+}
+
 function program(signal: AbortSignal): Command {
   const command = new Command('bench').description('Benchmarks of Sparkler itself.');
   command
@@ -126,6 +146,18 @@ function program(signal: AbortSignal): Command {
     .option('--dir <folder>', 'for temporary files, on the disk to measure; default $TMPDIR')
     .option('--work <us>', "the guest's work after each touch, microseconds", wholeFrom(0))
     .action((flags: PagingFlags) => paging(flags, signal));
+  command
+    .command('gvisor')
+    .description('The yardstick: how long gVisor takes to restore hello.')
+    .option('--json', 'print one JSON document on stdout')
+    .option('--quick', `${GVISOR_QUICK_ROUNDS} rounds`)
+    .option('--rounds <n>', `restores of each case; default ${GVISOR_ROUNDS}`, wholeFrom(1))
+    .option(
+      '--seed <n>',
+      'repeats an order; default $SPARKLER_TEST_SEED or a new one',
+      wholeFrom(0),
+    )
+    .action((flags: GvisorFlags) => gvisor(flags, signal));
   return command;
 }
 

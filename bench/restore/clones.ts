@@ -114,4 +114,3 @@ export async function sustained(
   const value = done / seconds / cores;
   return [{ case: 'sustained', metric: 'restores per second and core', unit: 'count', value }];
 }
-

@@ -72,11 +72,7 @@ export function derivedSamples(samples: readonly Sample[], functions: readonly s
     .map((way) => ({ way, ratio: mean((fn) => first(fn, way) / warmCached(medians, fn)) }))
     .reduce((a, b) => (b.ratio < a.ratio ? b : a));
   const figures: [string, Sample['unit'], number][] = [
-    [
-      'reap: faults served, of those on demand',
-      'x',
-      mean((fn) => servedShare(medians, fn)),
-    ],
+    ['reap: faults served, of those on demand', 'x', mean((fn) => servedShare(medians, fn))],
     ...losses.map(({ way, ms }): [string, Sample['unit'], number] => [
       `lost to paging, dropped: ${way}`,
       'ms',

@@ -79,12 +79,10 @@ async function runRounds(
   const { rounds, roundsForMs, seed, signal, say } = options;
   const random = randomFrom(seed);
   const began = performance.now();
-  const samples = prepared.map(
-    ({ fn, onDemandFaults }): Sample => ({
-      case: cellName(fn.name, 'on demand', 'dropped'),
-      ...{ metric: 'faults served', unit: 'count', value: onDemandFaults },
-    }),
-  );
+  const samples = prepared.map(({ fn, onDemandFaults }): Sample => ({
+    case: cellName(fn.name, 'on demand', 'dropped'),
+    ...{ metric: 'faults served', unit: 'count', value: onDemandFaults },
+  }));
   const cells = cellsOf(prepared.map(({ fn }) => fn));
   for (let round = 1; round <= rounds; round++) {
     const elapsed = performance.now() - began;
