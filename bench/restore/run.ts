@@ -1,11 +1,13 @@
 /** `bench restore`: all strategies over the benchmark functions, and what clones cost. */
 import { describeMachine, describeVersions } from '../machine.js';
+import { GvisorYardstick } from '../gvisor.js';
 import { Home, type DaemonProcess } from '../harness.js';
 import { randomFrom, shuffled } from '../random.js';
 import { rowsOf, type Report, type Sample } from '../report.js';
 import { clonesAtRest, privateOfTen, sustained } from './clones.js';
 import { cellName, cellsOf, type BenchmarkFunction } from './cells.js';
 import { derivedSamples } from './derived.js';
+import { againstGvisor } from './yardstick.js';
 import { benchmarkFunctions, prepare, runCell, type Prepared } from './stage.js';
 
 export interface RestoreOptions {
@@ -23,8 +25,8 @@ export interface RestoreOptions {
   readonly say: (text: string) => void;
 }
 
-/** VMs that a daemon must allow. */
-const VMS = { 'limits.maxVms': 128 } as const;
+/** VMs that the daemon must allow. */
+const MAX_VMS = 128;
 
 /** The function that the host's own costs are measured with. */
 const SMALLEST = 'hello';
@@ -33,17 +35,18 @@ const SMALLEST = 'hello';
 export async function benchRestore(options: RestoreOptions): Promise<Report> {
   const machine = describeMachine();
   const chosen = choose(options.functions);
-  const home = new Home({ limits: { maxVms: VMS['limits.maxVms'] } });
+  const home = new Home({ limits: { maxVms: MAX_VMS }, pool: { maxVms: 0 } });
   try {
     const daemon = await home.daemon(options.signal);
     const prepared = await prepareAll(daemon, chosen, options);
     const cells = await runRounds(daemon, prepared, options);
+    const gvisor = await compareWithGvisor(daemon, prepared, options);
     const rest = await costsOfClones(daemon, prepared, options);
-    const samples = [...cells, ...rest];
+    const samples = [...cells, ...gvisor.samples, ...rest];
     const names = chosen.map(({ name }) => name);
     return {
       machine: { ...machine, accelerator: String(daemon.info['accelerator']) },
-      versions: await describeVersions(daemon.info),
+      versions: { ...(await describeVersions(daemon.info)), ...gvisor.version },
       rows: rowsOf([...samples, ...derivedSamples(samples, names)]),
     };
   } finally {
@@ -98,6 +101,33 @@ async function runRounds(
     }
   }
   return samples;
+}
+
+/** Restores of `hello` and gVisor's in turn; nothing where gVisor cannot run, and why. */
+async function compareWithGvisor(
+  daemon: DaemonProcess,
+  prepared: readonly Prepared[],
+  { rounds, signal, say }: RestoreOptions,
+): Promise<{ samples: Sample[]; version: { runsc?: string } }> {
+  const hello = prepared.find(({ fn }) => fn.name === SMALLEST);
+  if (hello === undefined) return { samples: [], version: {} };
+  const gvisor = await GvisorYardstick.prepare({ signal, say });
+  if ('unavailable' in gvisor) {
+    say(`no comparison with gVisor: ${gvisor.unavailable}`);
+    return { samples: [], version: {} };
+  }
+  const samples: Sample[] = [];
+  try {
+    for (let round = 1; round <= 2 * rounds; round++) {
+      say(`gVisor, round ${round} of ${2 * rounds}`);
+      const measured = await againstGvisor(daemon, hello, gvisor);
+      // The first one finds nothing of runsc in the page cache.
+      if (round > 1) samples.push(...measured);
+    }
+  } finally {
+    await gvisor.dispose();
+  }
+  return { samples, version: { runsc: gvisor.version } };
 }
 
 async function costsOfClones(
