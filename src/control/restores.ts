@@ -13,6 +13,7 @@ import {
 import type { Logger } from '../telemetry/index.js';
 import { within, type VmmDriver } from '../vmm/index.js';
 import { Chooser } from './chooser.js';
+import { SnapshotLocks } from './snapshot-locks.js';
 import type { RestoreChoice, RestoreInfo } from './types.js';
 import type { Vm } from './vm.js';
 
@@ -30,6 +31,8 @@ export interface VmRestore extends PreparedRestore {
 }
 
 export class Restores {
+  /** Who may touch the snapshots' files. */
+  readonly locks = new SnapshotLocks();
   readonly #deps: RestoresDeps;
   readonly #chooser: Chooser;
   /** Snapshots of which an invocation is being recorded. */
@@ -54,6 +57,14 @@ export class Restores {
    * @throws SparklerError OPERATION_UNSUPPORTED, and what the strategy throws.
    */
   async prepare(vm: Vm, loaded: LoadedSnapshot): Promise<VmRestore> {
+    const { ssId } = loaded.manifest;
+    const release = await this.locks.restoring(ssId);
+    // From here on the strategy knows what lies where, and then the VMM opens it.
+    void vm.starting.then(release, release);
+    return this.#prepare(vm, loaded);
+  }
+
+  async #prepare(vm: Vm, loaded: LoadedSnapshot): Promise<VmRestore> {
     const { config, driver, store } = this.#deps;
     const { ssId } = loaded.manifest;
     const sets = this.sets(loaded);

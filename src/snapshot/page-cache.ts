@@ -20,6 +20,11 @@ export class PageCache {
     return loading;
   }
 
+  /** The file was loaded, or is being loaded, and was not dropped since. */
+  has(path: string): boolean {
+    return this.#loads.has(path);
+  }
+
   /** The file was dropped from the page cache, or replaced. */
   dropped(path: string): void {
     this.#loads.delete(path);

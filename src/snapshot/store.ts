@@ -1,9 +1,8 @@
 /** The snapshots' folders: `snapshots/<ssId>/` with memory, state, and the manifest, written last. */
-import { lstatSync, mkdirSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
-import { mkdir, open, readFile, rm, stat } from 'node:fs/promises';
-import { createHash } from 'node:crypto';
+import { lstatSync, mkdirSync, rmSync } from 'node:fs';
+import { mkdir, readFile, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { isErrno, SparklerError } from '../errors.js';
+import { SparklerError } from '../errors.js';
 import {
   hostBootId,
   type Intent,
@@ -12,32 +11,47 @@ import {
 } from '../registry/index.js';
 import type { SnapshotFiles } from '../vmm/index.js';
 import {
+  blockSums,
+  checkDigest,
+  checkState,
+  checkSum,
+  digestOf,
+  findMisfit,
+  missingMemory,
+  read,
+  type Fitness,
+} from './checks.js';
+import {
+  derivedFiles,
+  loadedFrom,
+  MANIFEST,
+  MEMORY,
+  recordOf,
+  relativeTo,
+  STATE,
+  sync,
+  writeManifest,
+  type LoadedSnapshot,
+} from './files.js';
+import {
   decodeManifest,
-  encodeManifest,
   MANIFEST_FORMAT,
   unusable,
   type RegionSettings,
   type SnapshotManifest,
-  type VmmIdentity,
 } from './manifest.js';
 import { checkSums, makeSums, type PageTools } from './native.js';
+import { copySparse, dropCache } from './patch.js';
 import { allowedPath, checkSsId } from './place.js';
 import { PageCache } from './page-cache.js';
 import { TrustedFiles } from './trust.js';
-import { DEFAULT_INTERVAL_THRESHOLD } from './working-set/loading-set.js';
 import { crc32c } from './working-set/crc32c.js';
+import { DEFAULT_INTERVAL_THRESHOLD } from './working-set/loading-set.js';
 
-const MANIFEST = 'manifest.json';
-const MEMORY = 'memory';
-const STATE = 'state';
-const SUMS = 'sums';
-const NON_ZERO = 'nonzero';
 /** What a journal entry's attribute `purpose` says of a snapshot. */
 const MAKE = 'make';
 const REMOVE = 'remove';
 const MIB = 1024 * 1024;
-/** Bytes of device state under one checksum. */
-const BLOCK_BYTES = 64 * 1024;
 /** A block of `stat`, bytes, whatever the file system's own block is. */
 const STAT_BLOCK = 512;
 
@@ -46,17 +60,6 @@ export interface SnapshotStoreOptions {
   /** Folders beside `dataDir/snapshots` in which callers may have files put. */
   readonly snapshotDirs: readonly string[];
   readonly tools: PageTools;
-}
-
-/** A snapshot that was proved whole: what a restore is made of. */
-export interface LoadedSnapshot {
-  readonly manifest: SnapshotManifest;
-  readonly memoryPath: string;
-  /** The memory's checksum table and the bitmap of its pages that are not zero. */
-  readonly sumsPath: string;
-  readonly nonZeroPath: string;
-  /** Its folder, where what is recorded of it is kept. */
-  readonly dir: string;
 }
 
 /** A snapshot that is about to be taken: where everything will lie, and what to journal first. */
@@ -101,13 +104,6 @@ export type SnapshotFacts = Omit<
   | 'bootId'
 >;
 
-/** What a snapshot must match to be restored here and now. */
-export interface Fitness {
-  readonly vmm: VmmIdentity;
-  readonly imageId: string;
-  readonly kernelId: string;
-}
-
 export class SnapshotStore {
   readonly dir: string;
   readonly #others: readonly string[];
@@ -136,10 +132,8 @@ export class SnapshotStore {
     if (lstatSync(dir, { throwIfNoEntry: false }) !== undefined) {
       throw new SparklerError('INVALID_REQUEST', `ssId: ${dir} exists already.`, { field: 'ssId' });
     }
-    const place = (path: string, field: string): string =>
-      allowedPath(path, field, this.dir, this.#others);
-    const state = statePath && place(statePath, 'snapshot_path');
-    const memory = memoryPath && place(memoryPath, 'mem_file_path');
+    const state = statePath && this.place(statePath, 'snapshot_path');
+    const memory = memoryPath && this.place(memoryPath, 'mem_file_path');
     const attributes = { purpose: MAKE, ssId };
     const intents: Intent[] = [{ kind: 'snapshot-dir', name: dir, attributes }];
     for (const name of [state, memory]) if (name) intents.push({ kind: 'file', name, attributes });
@@ -148,6 +142,11 @@ export class SnapshotStore {
       memoryPath: memory ?? join(dir, MEMORY),
     };
     return { ssId, dir, files, intents, regions: { ...DEFAULT_REGIONS, ...regions } };
+  }
+
+  /** A new file where a caller wants it. @throws SparklerError PATH_NOT_ALLOWED */
+  place(path: string, field: string): string {
+    return allowedPath(path, field, this.dir, this.#others);
   }
 
   /** Makes the planned folder. Call after the plan's intents were journaled. */
@@ -190,6 +189,39 @@ export class SnapshotStore {
     return recordOf(manifest, plan.dir, memory.blocks * STAT_BLOCK + state.length);
   }
 
+  /**
+   * Makes the planned snapshot a copy of another one: its files, and what was recorded of it. The
+   * copy is verified in full. Call after `prepare`.
+   * @throws SparklerError SNAPSHOT_UNUSABLE, STORAGE_FULL
+   */
+  async copy(plan: SnapshotPlan, source: LoadedSnapshot): Promise<StoredSnapshot> {
+    const { memoryPath, statePath } = plan.files;
+    const copies: [from: string, to: string][] = [
+      [source.memoryPath, memoryPath],
+      [source.statePath, statePath],
+      ...(await derivedFiles(source.dir)).map((name): [string, string] => [
+        join(source.dir, name),
+        join(plan.dir, name),
+      ]),
+    ];
+    for (const [from, to] of copies) await copySparse(from, to, this.tools.limitMs);
+    const manifest: SnapshotManifest = {
+      ...source.manifest,
+      ssId: plan.ssId,
+      memoryFile: relativeTo(plan.dir, memoryPath),
+      stateFile: relativeTo(plan.dir, statePath),
+      createdAt: Date.now(),
+      durable: false,
+      bootId: hostBootId(),
+    };
+    this.#current.set(plan.ssId, plan);
+    writeManifest(plan.dir, manifest);
+    await this.loadAnywhere(plan);
+    this.#writing = this.#writing.then(() => this.#toDisk(plan, Promise.resolve(manifest)));
+    const { blocks } = await stat(memoryPath);
+    return recordOf(manifest, plan.dir, blocks * STAT_BLOCK + manifest.stateBytes);
+  }
+
   /** Resolves when the files of all committed snapshots are on the disk, or could not be put there. */
   settled(): Promise<void> {
     return this.#writing;
@@ -229,9 +261,12 @@ export class SnapshotStore {
   /** Reads and verifies all of it, whatever is known. @throws SparklerError SNAPSHOT_UNUSABLE */
   async verify(record: Pick<StoredSnapshot, 'ssId'>): Promise<LoadedSnapshot> {
     const { manifest } = await this.#verify(record.ssId);
-    const { memoryPath, sumsPath, nonZeroPath } = loadedFrom(join(this.dir, record.ssId), manifest);
-    const statePath = resolve(join(this.dir, record.ssId), manifest.stateFile);
+    const { memoryPath, statePath, ...others } = loadedFrom(join(this.dir, record.ssId), manifest);
+    const { sumsPath, nonZeroPath } = others;
     for (const path of [memoryPath, sumsPath, nonZeroPath, statePath]) this.trusted.forget(path);
+    // What the disk has, not what was read of it before.
+    this.cache.dropped(memoryPath);
+    await dropCache(memoryPath, this.tools.limitMs);
     await this.#verify(record.ssId);
     return this.loadAnywhere(record);
   }
@@ -280,6 +315,18 @@ export class SnapshotStore {
   async diskBytes(record: StoredSnapshot): Promise<number> {
     const stats = await Promise.all([stat(record.memoryPath), stat(record.statePath)]);
     return stats.reduce((sum, { blocks }) => sum + blocks * STAT_BLOCK, 0);
+  }
+
+  /** Bytes that a snapshot's memory file, and all its other files together, take on the disk now. */
+  async occupied(record: StoredSnapshot): Promise<{ memory: number; others: number }> {
+    const dir = join(this.dir, record.ssId);
+    const names = (await derivedFiles(dir)).map((name) => join(dir, name));
+    const bytes = async (path: string): Promise<number> => (await stat(path)).blocks * STAT_BLOCK;
+    const others = await Promise.all([record.statePath, ...names].map(bytes));
+    return {
+      memory: await bytes(record.memoryPath),
+      others: others.reduce((sum, some) => sum + some, 0),
+    };
   }
 
   /** Removes a snapshot, its manifest first: from then on it is no snapshot any more. */
@@ -355,119 +402,5 @@ export class SnapshotStore {
     } catch {
       // Deleted meanwhile, or a disk that does not write: the manifest then still says the truth.
     }
-  }
-}
-
-/** The record as the registry keeps it. */
-function recordOf(manifest: SnapshotManifest, dir: string, diskBytes: number): StoredSnapshot {
-  const { ssId, vmId, functionName, vcpus, memMiB, image, kernel, codeId, createdAt } = manifest;
-  return {
-    ssId,
-    vmId,
-    functionName,
-    statePath: resolve(dir, manifest.stateFile),
-    memoryPath: resolve(dir, manifest.memoryFile),
-    vcpus,
-    memMiB,
-    image,
-    kernel,
-    codeId,
-    version: `${manifest.vmm.vmm} ${manifest.vmm.version}`,
-    regions: manifest.regions,
-    createdAt,
-    diskBytes,
-  };
-}
-
-function loadedFrom(dir: string, manifest: SnapshotManifest): LoadedSnapshot {
-  return {
-    manifest,
-    memoryPath: resolve(dir, manifest.memoryFile),
-    sumsPath: join(dir, SUMS),
-    nonZeroPath: join(dir, NON_ZERO),
-    dir,
-  };
-}
-
-function blockSums(bytes: Buffer): number[] {
-  const sums: number[] = [];
-  for (let at = 0; at < bytes.length; at += BLOCK_BYTES) {
-    sums.push(crc32c(bytes.subarray(at, at + BLOCK_BYTES)));
-  }
-  return sums;
-}
-
-async function checkState(path: string, manifest: SnapshotManifest): Promise<void> {
-  const state = await read(path, 'its state file');
-  if (state.length !== manifest.stateBytes) throw unusable('its state file has another size');
-  const sums = blockSums(state);
-  const bad = sums.findIndex((sum, block) => sum !== manifest.stateSums[block]);
-  if (bad >= 0) throw unusable(`its state file is damaged at byte ${bad * BLOCK_BYTES}`);
-}
-
-const digestOf = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
-
-async function checkDigest(path: string, digest: string): Promise<void> {
-  if (digestOf(await read(path, 'its table of checksums')) === digest) return;
-  throw unusable('its table of checksums is damaged');
-}
-
-async function checkSum(path: string, sum: number): Promise<void> {
-  if (crc32c(await read(path, 'its map of pages')) === sum) return;
-  throw unusable('its map of pages is damaged');
-}
-
-function missingMemory(error: unknown): never {
-  throw unusable('its memory file is missing', error);
-}
-
-/** Why the snapshot cannot run here; undefined when it can. */
-function findMisfit(manifest: SnapshotManifest, fitness: Fitness): string | undefined {
-  const pairs: [string, string, string][] = [
-    ['VMM', manifest.vmm.vmm, fitness.vmm.vmm],
-    ['VMM version', manifest.vmm.version, fitness.vmm.version],
-    ['machine type', manifest.vmm.machine, fitness.vmm.machine],
-    ['CPU model', manifest.vmm.cpuModel, fitness.vmm.cpuModel],
-    ['accelerator', manifest.vmm.accelerator, fitness.vmm.accelerator],
-    ['image', manifest.imageId, fitness.imageId],
-    ['kernel', manifest.kernelId, fitness.kernelId],
-  ];
-  const wrong = pairs.find(([, made, here]) => made !== here);
-  if (wrong === undefined) return undefined;
-  const [what, made, here] = wrong;
-  return `it was made with ${what} ${made}, here it is ${here}`;
-}
-
-function relativeTo(dir: string, path: string): string {
-  return path.startsWith(`${dir}/`) ? path.slice(dir.length + 1) : path;
-}
-
-/** In one turn of the event loop: nobody can delete the snapshot between the two calls. */
-function writeManifest(dir: string, manifest: SnapshotManifest): void {
-  const temporary = join(dir, `${MANIFEST}.new`);
-  writeFileSync(temporary, encodeManifest(manifest), { mode: 0o644 });
-  try {
-    renameSync(temporary, join(dir, MANIFEST));
-  } catch (error) {
-    unlinkSync(temporary);
-    throw error;
-  }
-}
-
-async function read(path: string, what: string): Promise<Buffer> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) throw unusable(`${what} is missing`, error);
-    throw error;
-  }
-}
-
-async function sync(path: string): Promise<void> {
-  const file = await open(path, 'r');
-  try {
-    await file.datasync();
-  } finally {
-    await file.close();
   }
 }

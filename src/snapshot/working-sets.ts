@@ -9,13 +9,14 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SparklerError } from '../errors.js';
 import { checkSums as checkMemory, loadWorkingSet, type PageTools } from './native.js';
-import type { LoadedSnapshot } from './store.js';
+import type { LoadedSnapshot } from './files.js';
 import type { TrustedFiles } from './trust.js';
 import type { Layers } from './working-set/layers.js';
 import {
   decodeTrace,
   readRecording,
   writeRecording,
+  type LayerRecording,
   type Recording,
   type RecordingFacts,
 } from './working-set/recording.js';
@@ -25,6 +26,13 @@ import type { WorkingSet } from './working-set/working-set-layout.js';
 
 /** The working-set files that there may be, one for each use. */
 export type WorkingSetUse = 'reap' | 'faasnap' | 'populate';
+export const WORKING_SET_USES: readonly WorkingSetUse[] = ['reap', 'faasnap', 'populate'];
+
+/** A recording and what it is called: `layers`, `trace-1`. */
+export interface NamedRecording {
+  readonly name: string;
+  readonly recording: Recording;
+}
 
 /** The event that a recorded invocation had. */
 export interface RecordedEvent {
@@ -72,8 +80,24 @@ export class WorkingSets {
 
   /** Mincore layers, undefined when nothing was recorded. */
   async layers(): Promise<Layers | undefined> {
+    return (await this.layerRecording())?.layers;
+  }
+
+  /** The same with what is known of them. */
+  async layerRecording(): Promise<LayerRecording | undefined> {
     const recording = await this.#read(LAYERS);
-    return recording?.strategy === 'mincore' ? recording.layers : undefined;
+    return recording?.strategy === 'mincore' ? recording : undefined;
+  }
+
+  /** Everything that invocations were recorded by, traces first, oldest first. */
+  async recordings(): Promise<readonly NamedRecording[]> {
+    const names = [...this.#traceNumbers().map((number) => `trace-${number}.rec`), LAYERS];
+    const found: NamedRecording[] = [];
+    for (const file of names) {
+      const recording = await this.#read(file);
+      if (recording) found.push({ name: file.replace(/\.rec$/, ''), recording });
+    }
+    return found;
   }
 
   async putLayers(layers: Layers, event: RecordedEvent): Promise<void> {
@@ -155,6 +179,12 @@ export class WorkingSets {
     for (const number of this.#traceNumbers()) {
       await rm(this.#path(`trace-${number}.rec`), { force: true });
     }
+  }
+
+  /** Forgets all that was recorded, and all that was made of it. */
+  async forgetAll(): Promise<void> {
+    for (const use of WORKING_SET_USES) await this.forget(use);
+    for (const name of [LAYERS, WRITTEN]) await rm(this.#path(name), { force: true });
   }
 
   #traceNumbers(): number[] {

@@ -104,7 +104,8 @@ async function loadGroups(
 /** One read at a time, bytes. */
 const READ_BYTES = 1024 * 1024;
 
-async function readRuns(path: string, runs: readonly Run[]): Promise<void> {
+/** Reads runs of pages, so that they are in the page cache. */
+export async function readRuns(path: string, runs: readonly Run[]): Promise<void> {
   const buffer = Buffer.allocUnsafe(READ_BYTES);
   const file = await open(path, 'r');
   try {
