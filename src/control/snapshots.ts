@@ -93,13 +93,17 @@ export class Snapshots {
   async patch(ssId: string, patch: SnapshotPatch): Promise<void> {
     const record = this.get(ssId);
     const limitMs = this.#deps.config.timeouts.snapshotMs;
+    const { cache } = this.#deps.store;
     const { memoryPath } = record;
     if (patch.digHole) {
       await digHoles(memoryPath, limitMs);
       await this.#measure(record);
     }
     if (patch.loadCache) await loadCache(memoryPath, limitMs);
-    if (patch.dropCache) await dropCache(memoryPath, limitMs);
+    if (patch.dropCache) {
+      await dropCache(memoryPath, limitMs);
+      cache.dropped(memoryPath);
+    }
   }
 
   /** @throws SparklerError SNAPSHOT_NOT_FOUND, SNAPSHOT_IN_USE */
@@ -201,7 +205,7 @@ export class Snapshots {
   }
 
   async #failed(vm: Vm, error: unknown): Promise<SparklerError> {
-    const known = vm.failure(error);
+    const known = await vm.failure(error);
     // A machine that took too long, or died, is of no more use; its end may be under way already.
     if (vm.ending || vm.machine?.state === 'failed') await this.#deps.vms().end(vm, 'died', known);
     return known;

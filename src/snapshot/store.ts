@@ -1,9 +1,8 @@
 /** The snapshots' folders: `snapshots/<ssId>/` with memory, state, and the manifest, written last. */
 import { lstatSync, mkdirSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { mkdir, open, readFile, rm, stat } from 'node:fs/promises';
-import { createHash } from 'node:crypto';
 import { join, resolve } from 'node:path';
-import { isErrno, SparklerError } from '../errors.js';
+import { SparklerError } from '../errors.js';
 import {
   hostBootId,
   type Intent,
@@ -11,6 +10,16 @@ import {
   type StoredSnapshot,
 } from '../registry/index.js';
 import type { SnapshotFiles } from '../vmm/index.js';
+import {
+  blockSums,
+  checkDigest,
+  checkState,
+  checkSum,
+  digestOf,
+  missingMemory,
+  read,
+  stateProof,
+} from './checks.js';
 import {
   decodeManifest,
   encodeManifest,
@@ -36,8 +45,6 @@ const NON_ZERO = 'nonzero';
 const MAKE = 'make';
 const REMOVE = 'remove';
 const MIB = 1024 * 1024;
-/** Bytes of device state under one checksum. */
-const BLOCK_BYTES = 64 * 1024;
 /** A block of `stat`, bytes, whatever the file system's own block is. */
 const STAT_BLOCK = 512;
 
@@ -52,6 +59,7 @@ export interface SnapshotStoreOptions {
 export interface LoadedSnapshot {
   readonly manifest: SnapshotManifest;
   readonly memoryPath: string;
+  readonly statePath: string;
   /** The memory's checksum table and the bitmap of its pages that are not zero. */
   readonly sumsPath: string;
   readonly nonZeroPath: string;
@@ -161,6 +169,7 @@ export class SnapshotStore {
    */
   async commit(plan: SnapshotPlan, facts: SnapshotFacts): Promise<StoredSnapshot> {
     const { memoryPath, statePath } = plan.files;
+    const look = await this.trusted.look(statePath);
     const [memory, state] = await Promise.all([stat(memoryPath), readFile(statePath)]);
     if (memory.size !== facts.memMiB * MIB)
       throw unusable('the VMM wrote a memory file of wrong size');
@@ -182,7 +191,7 @@ export class SnapshotStore {
     };
     this.#current.set(plan.ssId, plan);
     writeManifest(plan.dir, manifest);
-    await this.trusted.trust(statePath);
+    this.trusted.trust(statePath, stateProof(manifest), look);
     const summed = this.#sumUp(plan.dir, manifest, true);
     // It is summed up again by whoever needs it, and says then what was wrong.
     summed.catch(() => undefined);
@@ -210,30 +219,47 @@ export class SnapshotStore {
   /** `load` without asking whether the snapshot fits this host's VMM, image and kernel. */
   async loadAnywhere({ ssId }: Pick<StoredSnapshot, 'ssId'>): Promise<LoadedSnapshot> {
     const dir = join(this.dir, ssId);
-    const known = await this.#summing.get(ssId);
-    const found = known ?? (await this.#verify(ssId)).manifest;
+    await this.#summing.get(ssId);
+    const found = (await this.#verify(ssId)).manifest;
     const manifest = found.memoryId === '' ? await this.#sumUp(dir, found, false) : found;
     const loaded = loadedFrom(dir, manifest);
-    const { memoryPath, sumsPath, nonZeroPath } = loaded;
+    await this.confirm(loaded);
+    return loaded;
+  }
+
+  /**
+   * Proves that a snapshot's files are what its manifest says; cheap for those that are as they were
+   * when that was found last. After a restore has opened them it shows that they were whole then.
+   * @throws SparklerError SNAPSHOT_UNUSABLE
+   */
+  async confirm({ manifest, ...paths }: LoadedSnapshot): Promise<void> {
+    const { memoryPath, statePath, sumsPath, nonZeroPath } = paths;
+    const { memoryId, nonZeroSum, memoryBytes } = manifest;
+    const sum = String(nonZeroSum);
     await Promise.all([
-      this.trusted.verify(sumsPath, () => checkDigest(sumsPath, manifest.memoryId)),
-      this.trusted.verify(nonZeroPath, () => checkSum(nonZeroPath, manifest.nonZeroSum)),
+      this.trusted.verify(statePath, stateProof(manifest), () => checkState(statePath, manifest)),
+      this.trusted.verify(sumsPath, memoryId, () => checkDigest(sumsPath, memoryId)),
+      this.trusted.verify(nonZeroPath, sum, () => checkSum(nonZeroPath, nonZeroSum)),
       stat(memoryPath).then(({ size }) => {
-        if (size !== manifest.memoryBytes) throw unusable('its memory file has another size');
+        if (size !== memoryBytes) throw unusable('its memory file has another size');
       }, missingMemory),
     ]);
-    await this.trusted.verify(memoryPath, () => checkSums(memoryPath, sumsPath, this.tools));
-    return loaded;
+    await this.trusted.verify(memoryPath, memoryId, () =>
+      checkSums(memoryPath, sumsPath, this.tools),
+    );
   }
 
   /** Reads and verifies all of it, whatever is known. @throws SparklerError SNAPSHOT_UNUSABLE */
   async verify(record: Pick<StoredSnapshot, 'ssId'>): Promise<LoadedSnapshot> {
     const { manifest } = await this.#verify(record.ssId);
-    const { memoryPath, sumsPath, nonZeroPath } = loadedFrom(join(this.dir, record.ssId), manifest);
-    const statePath = resolve(join(this.dir, record.ssId), manifest.stateFile);
-    for (const path of [memoryPath, sumsPath, nonZeroPath, statePath]) this.trusted.forget(path);
-    await this.#verify(record.ssId);
+    this.distrust(loadedFrom(join(this.dir, record.ssId), manifest));
     return this.loadAnywhere(record);
+  }
+
+  /** Something of the snapshot was found damaged: all of it is read again before its next use. */
+  distrust({ dir, memoryPath, statePath }: LoadedSnapshot): void {
+    for (const path of [memoryPath, statePath]) this.trusted.forget(path);
+    this.trusted.forgetIn(dir);
   }
 
   /**
@@ -258,12 +284,17 @@ export class SnapshotStore {
     const wasDurable = manifest.durable;
     // What a daemon left that was killed meanwhile.
     for (const path of [sumsPath, nonZeroPath]) await rm(path, { force: true });
+    const memoryLook = await this.trusted.look(memoryPath);
     await makeSums(memoryPath, sumsPath, nonZeroPath, this.tools);
+    const looks = await Promise.all([sumsPath, nonZeroPath].map((path) => this.trusted.look(path)));
     const [sums, nonZero] = await Promise.all([readFile(sumsPath), readFile(nonZeroPath)]);
     const summed = { ...manifest, memoryId: digestOf(sums), nonZeroSum: crc32c(nonZero) };
     if (isNew && this.#current.get(manifest.ssId)?.dir !== dir) throw unusable('it was deleted');
     writeManifest(dir, { ...summed, durable: wasDurable });
-    for (const path of [memoryPath, sumsPath, nonZeroPath]) await this.trusted.trust(path);
+    const { memoryId, nonZeroSum } = summed;
+    this.trusted.trust(memoryPath, memoryId, memoryLook);
+    this.trusted.trust(sumsPath, memoryId, looks[0]);
+    this.trusted.trust(nonZeroPath, String(nonZeroSum), looks[1]);
     return summed;
   }
 
@@ -286,6 +317,9 @@ export class SnapshotStore {
   async remove(record: Pick<StoredSnapshot, 'ssId' | 'memoryPath' | 'statePath'>): Promise<void> {
     this.#current.delete(record.ssId);
     const dir = join(this.dir, record.ssId);
+    this.trusted.forgetIn(dir);
+    this.cache.droppedIn(dir);
+    this.cache.dropped(record.memoryPath);
     rmSync(join(dir, MANIFEST), { force: true });
     await Promise.all([
       rm(record.memoryPath, { force: true }),
@@ -333,7 +367,9 @@ export class SnapshotStore {
     const manifest = decodeManifest((await read(join(dir, MANIFEST), 'its manifest')).toString());
     if (manifest.ssId !== ssId) throw unusable(`its manifest is that of ${manifest.ssId}`);
     const statePath = resolve(dir, manifest.stateFile);
-    await this.trusted.verify(statePath, () => checkState(statePath, manifest));
+    await this.trusted.verify(statePath, stateProof(manifest), () =>
+      checkState(statePath, manifest),
+    );
     const memory = await stat(resolve(dir, manifest.memoryFile)).catch(missingMemory);
     if (memory.size !== manifest.memoryBytes) throw unusable('its memory file has another size');
     return { manifest, diskBytes: memory.blocks * STAT_BLOCK + manifest.stateBytes };
@@ -383,42 +419,11 @@ function loadedFrom(dir: string, manifest: SnapshotManifest): LoadedSnapshot {
   return {
     manifest,
     memoryPath: resolve(dir, manifest.memoryFile),
+    statePath: resolve(dir, manifest.stateFile),
     sumsPath: join(dir, SUMS),
     nonZeroPath: join(dir, NON_ZERO),
     dir,
   };
-}
-
-function blockSums(bytes: Buffer): number[] {
-  const sums: number[] = [];
-  for (let at = 0; at < bytes.length; at += BLOCK_BYTES) {
-    sums.push(crc32c(bytes.subarray(at, at + BLOCK_BYTES)));
-  }
-  return sums;
-}
-
-async function checkState(path: string, manifest: SnapshotManifest): Promise<void> {
-  const state = await read(path, 'its state file');
-  if (state.length !== manifest.stateBytes) throw unusable('its state file has another size');
-  const sums = blockSums(state);
-  const bad = sums.findIndex((sum, block) => sum !== manifest.stateSums[block]);
-  if (bad >= 0) throw unusable(`its state file is damaged at byte ${bad * BLOCK_BYTES}`);
-}
-
-const digestOf = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
-
-async function checkDigest(path: string, digest: string): Promise<void> {
-  if (digestOf(await read(path, 'its table of checksums')) === digest) return;
-  throw unusable('its table of checksums is damaged');
-}
-
-async function checkSum(path: string, sum: number): Promise<void> {
-  if (crc32c(await read(path, 'its map of pages')) === sum) return;
-  throw unusable('its map of pages is damaged');
-}
-
-function missingMemory(error: unknown): never {
-  throw unusable('its memory file is missing', error);
 }
 
 /** Why the snapshot cannot run here; undefined when it can. */
@@ -450,15 +455,6 @@ function writeManifest(dir: string, manifest: SnapshotManifest): void {
     renameSync(temporary, join(dir, MANIFEST));
   } catch (error) {
     unlinkSync(temporary);
-    throw error;
-  }
-}
-
-async function read(path: string, what: string): Promise<Buffer> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) throw unusable(`${what} is missing`, error);
     throw error;
   }
 }

@@ -96,7 +96,7 @@ export class RestoreBench {
   ): Promise<Restored> {
     const { driver, config } = this.under;
     const spec = this.#spec();
-    const prepared = await strategyOf(name, driver.capabilities.memorySources).prepare({
+    const prepared = await strategyOf(name, driver.capabilities).prepare({
       sets: this.sets(loaded),
       cache: this.store.cache,
       tools: this.store.tools,
@@ -108,7 +108,7 @@ export class RestoreBench {
       limitMs: LIMIT_MS,
     });
     const observed = { ...spec, onProcess: (pid: number) => prepared.onProcess?.(pid) };
-    const files = { memoryPath: loaded.memoryPath, statePath: join(loaded.dir, 'state') };
+    const files = { memoryPath: loaded.memoryPath, statePath: loaded.statePath };
     const { memory } = prepared;
     const machine = this.#keep(
       await restoreMachine(driver, observed, files, memory, config.timeouts),

@@ -73,7 +73,9 @@ class Pattern {
 
   #fill(n: number): void {
     const word = Buffer.alloc(4);
-    word.writeUInt32LE(((this.seed ^ Number(BigInt.asUintN(32, BigInt(n) * 2654435761n))) | 1) >>> 0);
+    word.writeUInt32LE(
+      ((this.seed ^ Number(BigInt.asUintN(32, BigInt(n) * 2654435761n))) | 1) >>> 0,
+    );
     this.area.fill(word, n * 4096, (n + 1) * 4096);
   }
 }
@@ -139,7 +141,10 @@ async function proved(
 }
 
 /** The same memory and state as a snapshot with other regions, and what was recorded of it. */
-async function withRegions(ssId: string, regions: Partial<RegionSettings>): Promise<LoadedSnapshot> {
+async function withRegions(
+  ssId: string,
+  regions: Partial<RegionSettings>,
+): Promise<LoadedSnapshot> {
   const plan = bench.store.plan(ssId, { regions });
   await bench.store.prepare(plan);
   const cp = (from: string, to: string): unknown =>
