@@ -166,9 +166,10 @@ export class Invocations {
 
   /** Ends what must not stay after a failure, and says what went wrong as fully as is known. */
   async #failed(vm: Vm, made: boolean, error: unknown): Promise<SparklerError> {
-    const known = vm.failure(error);
+    const known = await vm.failure(error);
     const { fault } = known.kind;
-    const broken = fault === 'guest' || known.code === 'VMM_FAILED';
+    const isOver = vm.machine?.state === 'failed';
+    const broken = fault === 'guest' || known.code === 'VMM_FAILED' || isOver;
     if (made || broken) await this.#deps.vms.end(vm, broken ? 'died' : 'deleted', known);
     // Explained again: the console's last lines are complete when the VMM is gone.
     return broken ? vm.explain(known) : known;

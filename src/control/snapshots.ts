@@ -285,7 +285,7 @@ export class Snapshots {
   }
 
   async #failed(vm: Vm, error: unknown): Promise<SparklerError> {
-    const known = vm.failure(error);
+    const known = await vm.failure(error);
     // A machine that took too long, or died, is of no more use; its end may be under way already.
     if (vm.ending || vm.machine?.state === 'failed') await this.#deps.vms().end(vm, 'died', known);
     return known;

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import {
+  closeSync,
   existsSync,
+  ftruncateSync,
   mkdtempSync,
   openSync,
   readdirSync,
@@ -40,9 +42,12 @@ type Content = Readonly<Record<number, string>>;
 /** Writes into a snapshot's memory, as if it had been taken so. */
 function fill(ssId: string, content: Content): void {
   const file = openSync(join(folder(ssId), 'memory'), 'r+');
+  ftruncateSync(file, 0);
+  ftruncateSync(file, PAGES * PAGE);
   for (const [page, byte] of Object.entries(content)) {
     writeSync(file, Buffer.alloc(PAGE, byte), 0, PAGE, Number(page) * PAGE);
   }
+  closeSync(file);
   const path = join(folder(ssId), 'manifest.json');
   const manifest = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
   delete manifest['checksum'];
@@ -87,6 +92,7 @@ async function recordLayers(groups: Readonly<Record<number, number>>): Promise<v
   await (await recordings()).putLayers(layers, recordedEvent('{"n":1}'));
 }
 
+const tick = () => new Promise((resolve) => setTimeout(resolve, 1));
 const refused = (field: string) => ({ code: 'INVALID_REQUEST', details: { field } });
 const fileOf = async (use: string, ssId = 'base') =>
   (await sets().workingSet(ssId)).files.find((file) => file.use === use);
@@ -461,19 +467,17 @@ describe('the locks of a snapshot', () => {
     const vmId = await open({ faults: () => ({ delayMs: 30 }) });
     await taken('base', MEMORY, vmId);
     await recordTrace([1, 2]);
-    const order: string[] = [];
-    const note = (what: string) => () => void order.push(what);
-    const restoring = bed.platform
-      .createVm({ ...hello, ssId: 'base' })
-      .then(({ vmId: restored }) => bed.platform.invoke({ ...hello, vmId: restored }))
-      .then(note('restored'));
-    while (bed.driver.restores.length === 0) await new Promise((go) => setTimeout(go, 1));
-    const forgetting = sets().forgetReap('base').then(note('forgotten'));
-    await Promise.all([restoring, forgetting]);
-    expect(order.sort()).toEqual(['forgotten', 'restored']);
+    const restored = await bed.platform.createVm({ ...hello, ssId: 'base' });
+    while (bed.driver.restores.length === 0) await tick();
+    const state = async () => (await bed.platform.getVm(restored.vmId)).state;
+    expect(await state()).toBe('starting');
+    await sets().forgetReap('base');
+    expect(await state()).not.toBe('starting');
     for (const vm of await bed.platform.listVms()) await bed.platform.deleteVm(vm.vmId);
     const copying = bed.platform.copySnapshot({ from: 'base', ssId: 'copy' });
-    await Promise.all([copying, bed.platform.deleteSnapshot('base')].map((work) => work));
+    while (!existsSync(folder('copy'))) await tick();
+    await bed.platform.deleteSnapshot('base');
+    await copying;
     expect(bed.platform.listSnapshots().map(({ ssId }) => ssId)).toEqual(['copy']);
     await expect(sets().mincore('base')).rejects.toMatchObject({ code: 'SNAPSHOT_NOT_FOUND' });
   });

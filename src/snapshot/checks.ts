@@ -24,6 +24,10 @@ export function blockSums(bytes: Buffer): number[] {
   return sums;
 }
 
+/** What a state file is verified against. */
+export const stateProof = ({ stateBytes, stateSums }: SnapshotManifest): string =>
+  [stateBytes, ...stateSums].join();
+
 /** The state file has the size and the checksums that the manifest names. */
 export async function checkState(path: string, manifest: SnapshotManifest): Promise<void> {
   const state = await read(path, 'its state file');

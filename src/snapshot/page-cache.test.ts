@@ -33,6 +33,13 @@ describe('what is in the page cache', () => {
     expect(cache.has('/m')).toBe(true);
   });
 
+  it('is forgotten by its folder', async () => {
+    const cache = new PageCache();
+    for (const path of ['/a/m', '/ab/m']) await cache.once(path, () => Promise.resolve());
+    cache.droppedIn('/a');
+    expect([cache.has('/a/m'), cache.has('/ab/m')]).toEqual([false, true]);
+  });
+
   it('does not forget a newer load when an older one fails', async () => {
     const cache = new PageCache();
     let fail: (error: Error) => void = () => undefined;

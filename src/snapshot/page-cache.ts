@@ -29,4 +29,9 @@ export class PageCache {
   dropped(path: string): void {
     this.#loads.delete(path);
   }
+
+  /** All files of a folder are gone. */
+  droppedIn(dir: string): void {
+    for (const path of this.#loads.keys()) if (path.startsWith(`${dir}/`)) this.#loads.delete(path);
+  }
 }

@@ -19,6 +19,7 @@ import {
   findMisfit,
   missingMemory,
   read,
+  stateProof,
   type Fitness,
 } from './checks.js';
 import {
@@ -160,6 +161,7 @@ export class SnapshotStore {
    */
   async commit(plan: SnapshotPlan, facts: SnapshotFacts): Promise<StoredSnapshot> {
     const { memoryPath, statePath } = plan.files;
+    const look = await this.trusted.look(statePath);
     const [memory, state] = await Promise.all([stat(memoryPath), readFile(statePath)]);
     if (memory.size !== facts.memMiB * MIB)
       throw unusable('the VMM wrote a memory file of wrong size');
@@ -181,7 +183,7 @@ export class SnapshotStore {
     };
     this.#current.set(plan.ssId, plan);
     writeManifest(plan.dir, manifest);
-    await this.trusted.trust(statePath);
+    this.trusted.trust(statePath, stateProof(manifest), look);
     const summed = this.#sumUp(plan.dir, manifest, true);
     // It is summed up again by whoever needs it, and says then what was wrong.
     summed.catch(() => undefined);
@@ -242,33 +244,51 @@ export class SnapshotStore {
   /** `load` without asking whether the snapshot fits this host's VMM, image and kernel. */
   async loadAnywhere({ ssId }: Pick<StoredSnapshot, 'ssId'>): Promise<LoadedSnapshot> {
     const dir = join(this.dir, ssId);
-    const known = await this.#summing.get(ssId);
-    const found = known ?? (await this.#verify(ssId)).manifest;
+    await this.#summing.get(ssId);
+    const found = (await this.#verify(ssId)).manifest;
     const manifest = found.memoryId === '' ? await this.#sumUp(dir, found, false) : found;
     const loaded = loadedFrom(dir, manifest);
-    const { memoryPath, sumsPath, nonZeroPath } = loaded;
+    await this.confirm(loaded);
+    return loaded;
+  }
+
+  /**
+   * Proves that a snapshot's files are what its manifest says; cheap for those that are as they were
+   * when that was found last. After a restore has opened them it shows that they were whole then.
+   * @throws SparklerError SNAPSHOT_UNUSABLE
+   */
+  async confirm({ manifest, ...paths }: LoadedSnapshot): Promise<void> {
+    const { memoryPath, statePath, sumsPath, nonZeroPath } = paths;
+    const { memoryId, nonZeroSum, memoryBytes } = manifest;
+    const sum = String(nonZeroSum);
     await Promise.all([
-      this.trusted.verify(sumsPath, () => checkDigest(sumsPath, manifest.memoryId)),
-      this.trusted.verify(nonZeroPath, () => checkSum(nonZeroPath, manifest.nonZeroSum)),
+      this.trusted.verify(statePath, stateProof(manifest), () => checkState(statePath, manifest)),
+      this.trusted.verify(sumsPath, memoryId, () => checkDigest(sumsPath, memoryId)),
+      this.trusted.verify(nonZeroPath, sum, () => checkSum(nonZeroPath, nonZeroSum)),
       stat(memoryPath).then(({ size }) => {
-        if (size !== manifest.memoryBytes) throw unusable('its memory file has another size');
+        if (size !== memoryBytes) throw unusable('its memory file has another size');
       }, missingMemory),
     ]);
-    await this.trusted.verify(memoryPath, () => checkSums(memoryPath, sumsPath, this.tools));
-    return loaded;
+    await this.trusted.verify(memoryPath, memoryId, () =>
+      checkSums(memoryPath, sumsPath, this.tools),
+    );
   }
 
   /** Reads and verifies all of it, whatever is known. @throws SparklerError SNAPSHOT_UNUSABLE */
   async verify(record: Pick<StoredSnapshot, 'ssId'>): Promise<LoadedSnapshot> {
     const { manifest } = await this.#verify(record.ssId);
-    const { memoryPath, statePath, ...others } = loadedFrom(join(this.dir, record.ssId), manifest);
-    const { sumsPath, nonZeroPath } = others;
-    for (const path of [memoryPath, sumsPath, nonZeroPath, statePath]) this.trusted.forget(path);
+    const loaded = loadedFrom(join(this.dir, record.ssId), manifest);
+    this.distrust(loaded);
     // What the disk has, not what was read of it before.
-    this.cache.dropped(memoryPath);
-    await dropCache(memoryPath, this.tools.limitMs);
-    await this.#verify(record.ssId);
+    this.cache.dropped(loaded.memoryPath);
+    await dropCache(loaded.memoryPath, this.tools.limitMs);
     return this.loadAnywhere(record);
+  }
+
+  /** Something of the snapshot was found damaged: all of it is read again before its next use. */
+  distrust({ dir, memoryPath, statePath }: LoadedSnapshot): void {
+    for (const path of [memoryPath, statePath]) this.trusted.forget(path);
+    this.trusted.forgetIn(dir);
   }
 
   /**
@@ -293,12 +313,17 @@ export class SnapshotStore {
     const wasDurable = manifest.durable;
     // What a daemon left that was killed meanwhile.
     for (const path of [sumsPath, nonZeroPath]) await rm(path, { force: true });
+    const memoryLook = await this.trusted.look(memoryPath);
     await makeSums(memoryPath, sumsPath, nonZeroPath, this.tools);
+    const looks = await Promise.all([sumsPath, nonZeroPath].map((path) => this.trusted.look(path)));
     const [sums, nonZero] = await Promise.all([readFile(sumsPath), readFile(nonZeroPath)]);
     const summed = { ...manifest, memoryId: digestOf(sums), nonZeroSum: crc32c(nonZero) };
     if (isNew && this.#current.get(manifest.ssId)?.dir !== dir) throw unusable('it was deleted');
     writeManifest(dir, { ...summed, durable: wasDurable });
-    for (const path of [memoryPath, sumsPath, nonZeroPath]) await this.trusted.trust(path);
+    const { memoryId, nonZeroSum } = summed;
+    this.trusted.trust(memoryPath, memoryId, memoryLook);
+    this.trusted.trust(sumsPath, memoryId, looks[0]);
+    this.trusted.trust(nonZeroPath, String(nonZeroSum), looks[1]);
     return summed;
   }
 
@@ -333,6 +358,9 @@ export class SnapshotStore {
   async remove(record: Pick<StoredSnapshot, 'ssId' | 'memoryPath' | 'statePath'>): Promise<void> {
     this.#current.delete(record.ssId);
     const dir = join(this.dir, record.ssId);
+    this.trusted.forgetIn(dir);
+    this.cache.droppedIn(dir);
+    this.cache.dropped(record.memoryPath);
     rmSync(join(dir, MANIFEST), { force: true });
     await Promise.all([
       rm(record.memoryPath, { force: true }),
@@ -380,7 +408,9 @@ export class SnapshotStore {
     const manifest = decodeManifest((await read(join(dir, MANIFEST), 'its manifest')).toString());
     if (manifest.ssId !== ssId) throw unusable(`its manifest is that of ${manifest.ssId}`);
     const statePath = resolve(dir, manifest.stateFile);
-    await this.trusted.verify(statePath, () => checkState(statePath, manifest));
+    await this.trusted.verify(statePath, stateProof(manifest), () =>
+      checkState(statePath, manifest),
+    );
     const memory = await stat(resolve(dir, manifest.memoryFile)).catch(missingMemory);
     if (memory.size !== manifest.memoryBytes) throw unusable('its memory file has another size');
     return { manifest, diskBytes: memory.blocks * STAT_BLOCK + manifest.stateBytes };

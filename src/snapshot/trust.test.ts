@@ -21,7 +21,13 @@ const check = (): Promise<void> => {
   checks++;
   return Promise.resolve();
 };
-const verify = (how = check): Promise<void> => files.verify(path, how);
+const verify = (how = check): Promise<void> => files.verify(path, 'proof', how);
+
+/** The kernel's clock for times of files stands still for some milliseconds. */
+function rewrite(text: string): void {
+  const before = statSync(path, { bigint: true }).ctimeNs;
+  while (statSync(path, { bigint: true }).ctimeNs === before) writeFileSync(path, text);
+}
 
 describe('trusted files', () => {
   it('are checked once for as long as they stay the same', async () => {
@@ -31,7 +37,7 @@ describe('trusted files', () => {
   });
 
   it.each([
-    ['written', () => writeFileSync(path, 'other')],
+    ['written', () => rewrite('other')],
     ['longer', () => writeFileSync(path, 'whole and more')],
     ['touched', () => utimesSync(path, new Date(), new Date(Date.now() + 5000))],
     [
@@ -47,6 +53,46 @@ describe('trusted files', () => {
   ])('are checked again when they were %s', async (_what, change) => {
     await verify();
     change();
+    await verify();
+    expect(checks).toBe(2);
+  });
+
+  it('are checked again against another proof', async () => {
+    await verify();
+    await files.verify(path, 'another', check);
+    expect(checks).toBe(2);
+  });
+
+  it('may be trusted as they looked before they were read, and no later', async () => {
+    files.trust(path, 'proof', await files.look(path));
+    await verify();
+    expect(checks).toBe(0);
+    const look = await files.look(path);
+    rewrite('other');
+    files.trust(path, 'proof', look);
+    await verify();
+    expect(checks).toBe(1);
+  });
+
+  it('that change while they are checked are checked again, and refused if they go on', async () => {
+    await verify(() => {
+      if (checks === 0) rewrite('other');
+      return check();
+    });
+    expect(checks).toBe(2);
+    files.forget(path);
+    const restless = verify(() => {
+      rewrite(`other`);
+      return check();
+    });
+    await expect(restless).rejects.toMatchObject({ code: 'SNAPSHOT_UNUSABLE' });
+  });
+
+  it('are forgotten by their folder', async () => {
+    await verify();
+    files.forgetIn(`${dir}-other`);
+    await verify();
+    files.forgetIn(dir);
     await verify();
     expect(checks).toBe(2);
   });

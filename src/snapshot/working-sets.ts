@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { SparklerError } from '../errors.js';
 import { checkSums as checkMemory, loadWorkingSet, type PageTools } from './native.js';
 import type { LoadedSnapshot } from './files.js';
+import { unusable } from './manifest.js';
 import type { TrustedFiles } from './trust.js';
 import type { Layers } from './working-set/layers.js';
 import {
@@ -154,7 +155,7 @@ export class WorkingSets {
     const path = this.filePath(use);
     if (!existsSync(path)) return undefined;
     return this.#orDrop(path, async () => {
-      await this.#trusted.verify(path, () => loadWorkingSet(path, this.#tools));
+      await this.confirm(path);
       return readWorkingSet(path, this.snapshot.manifest.memoryId);
     });
   }
@@ -162,9 +163,29 @@ export class WorkingSets {
   /** Makes the working-set file for a use of the pages in `regions`; replaces the one before. */
   async make(use: WorkingSetUse, regions: readonly GroupedRun[]): Promise<void> {
     const { memoryPath, sumsPath, manifest } = this.snapshot;
-    await this.#trusted.verify(memoryPath, () => checkMemory(memoryPath, sumsPath, this.#tools));
-    await writeWorkingSet(this.filePath(use), { memoryPath, memoryId: manifest.memoryId }, regions);
-    await this.#trusted.trust(this.filePath(use));
+    const { memoryId } = manifest;
+    const path = this.filePath(use);
+    const check = (): Promise<void> => checkMemory(memoryPath, sumsPath, this.#tools);
+    await this.#trusted.verify(memoryPath, memoryId, check);
+    const look = await this.#trusted.look(memoryPath);
+    await writeWorkingSet(path, { memoryPath, memoryId }, regions);
+    if ((await this.#trusted.look(memoryPath)) !== look) {
+      // Its pages may have come from a memory that changed meanwhile.
+      await rm(path, { force: true });
+      throw unusable('its memory file changed while it was read');
+    }
+    await this.confirm(path);
+  }
+
+  /**
+   * Proves that a working-set file is whole; cheap when it is as it was when that was found last.
+   * @throws SparklerError SNAPSHOT_UNUSABLE
+   */
+  async confirm(path: string): Promise<void> {
+    await this.#trusted.verify(path, '', async () => {
+      if (!existsSync(path)) throw unusable('its working-set file is missing');
+      await loadWorkingSet(path, this.#tools);
+    });
   }
 
   /** Reads the file for a use into the page cache, verifying it. */

@@ -53,7 +53,7 @@ async function mapped(context: RestoreContext, mappings: Mappings): Promise<Prep
   const { sets, options } = context;
   const { manifest } = sets.snapshot;
   const set = mappings.workingSet ? await sets.file('faasnap') : undefined;
-  const overlay = overlayOf(await sets.nonZero(), sets.pages, manifest);
+  const overlay = overlayOf(await sets.nonZero(), sets.pages, manifest, set?.regions.length ?? 0);
   const base = mappings.memoryFile || !mappings.overlay ? 'memory' : overlay.base;
   const populate = options.vmmLoads === true ? 'read' : 'no';
   const regions = [
