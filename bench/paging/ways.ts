@@ -122,7 +122,8 @@ function populating(
   const written = populate === 'written' ? runsFromPages(recorded.written) : [];
   const inFile = [...set].sort((a, b) => a.page - b.page);
   // Written pages outside of the file were zero.
-  const regions = populateRegions([...set, ...difference(written, inFile)], written);
+  const runs = [...set, ...difference(written, inFile)];
+  const regions = populateRegions(runs, written, set.length);
   return chunkPages === undefined ? regions : regions.flatMap((run) => chunks(run, chunkPages));
 }
 

@@ -62,7 +62,7 @@ export async function restoreOnce(
   // `cached` has its file in the page cache by its own doing: before, not within the request.
   const load = cache === 'warm' || way === 'cached';
   await client.snapshots.patch(ssId, { drop_cache: true });
-  await client.snapshots.patchMincore(ssId, { drop_ws_cache: true });
+  await client.workingSets.patchMincore(ssId, { drop_ws_cache: true });
   for (const name of await readdir(folder)) {
     const path = join(folder, name);
     await (load ? loadCache(path, CACHE_LIMIT_MS) : dropCache(path, CACHE_LIMIT_MS));

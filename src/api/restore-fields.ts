@@ -77,6 +77,9 @@ function optionsOf(body: FieldValues): NonNullable<RestoreChoice['options']> {
   const growth = mincore_size ? { growthPages: mincore_size } : undefined;
   const interval =
     typeof mincore === 'number' && mincore >= 0 ? { intervalMs: Math.max(1, mincore) } : undefined;
+  if (growth && interval) {
+    throw contradiction('mincore_size', 'cannot be asked for together with mincore');
+  }
   const isMapped = body.use_mem_file || body.overlay_regions || body.use_ws_file;
   return compact({
     directIo: body.wsFileDirectIo ? true : undefined,

@@ -3,16 +3,22 @@ import { codeRoutes } from './code.js';
 import type { Api, ApiContext } from './context.js';
 import { functionRoutes } from './functions.js';
 import { invocationRoutes } from './invocations.js';
+import { mincoreRoutes } from './mincore.js';
+import { reapRoutes } from './reap.js';
 import { snapshotRoutes } from './snapshots.js';
 import { systemRoutes } from './system.js';
 import { vmRoutes } from './vms.js';
 import { ErrorSchema } from './wire.js';
+import { workingSetRoutes } from './working-set.js';
 
 const RESOURCES = [
   functionRoutes,
   codeRoutes,
   vmRoutes,
   snapshotRoutes,
+  mincoreRoutes,
+  reapRoutes,
+  workingSetRoutes,
   invocationRoutes,
   systemRoutes,
 ];

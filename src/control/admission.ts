@@ -8,6 +8,7 @@ import type { VmmDriver } from '../vmm/index.js';
 import type { DiskLedger, Reservation } from './disk.js';
 import type { Functions } from './functions.js';
 import type { ImagePort } from './ports.js';
+import type { SnapshotRecord } from './types.js';
 import type { Vm, VmParts, VmRequest } from './vm.js';
 
 export interface AdmissionDeps {
@@ -58,6 +59,24 @@ export async function admitSnapshot(
     { folder: folderOf(statePath), bytes: () => state },
     // The VMM writes it to the VM's folder first.
     { folder: vm.dir, bytes: () => state },
+  ]);
+}
+
+/**
+ * Keeps the space that a copy of a snapshot needs where its files will lie.
+ * @throws SparklerError STORAGE_FULL
+ */
+export async function admitCopy(
+  source: SnapshotRecord,
+  plan: SnapshotPlan,
+  { ledger, store }: Pick<AdmissionDeps, 'ledger' | 'store'>,
+): Promise<Reservation> {
+  const { memoryPath } = plan.files;
+  const elsewhere = dirname(memoryPath) !== plan.dir;
+  const { memory, others } = await store.occupied(source);
+  return ledger.reserve('the copy of the snapshot', [
+    { folder: elsewhere ? dirname(memoryPath) : store.dir, bytes: () => memory },
+    { folder: store.dir, bytes: () => others },
   ]);
 }
 

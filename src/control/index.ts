@@ -4,3 +4,4 @@ export { journalAhead, journalVm, type JournaledVm } from './journaling.js';
 export type { BuiltCode, ImageInfo, ImagePort, KernelInfo } from './ports.js';
 export { STRATEGY_CHOICES, type StrategyChoice } from './chooser.js';
 export type * from './types.js';
+export type * from './working-set-types.js';

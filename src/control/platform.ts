@@ -20,6 +20,7 @@ import type {
   InvocationOutput,
   Platform,
   PlatformInfo,
+  SnapshotCopyInput,
   SnapshotInput,
   SnapshotPatch,
   SnapshotRecord,
@@ -29,6 +30,7 @@ import type {
 } from './types.js';
 import type { Vm } from './vm.js';
 import { Vms } from './vms.js';
+import { WorkingSetAdmin } from './working-set-admin.js';
 
 export interface PlatformDeps {
   readonly config: Config;
@@ -68,6 +70,7 @@ class LocalPlatform implements Platform {
   readonly #snapshots: Snapshots;
   readonly #vms: Vms;
   readonly #invocations: Invocations;
+  readonly workingSets: WorkingSetAdmin;
   #closing: Promise<void> | undefined;
 
   constructor(deps: PlatformDeps) {
@@ -99,6 +102,11 @@ class LocalPlatform implements Platform {
       journal: deps.registry.journal,
       logs: this.#logs,
       snapshot: (ssId) => this.#snapshots.get(ssId),
+    });
+    this.workingSets = new WorkingSetAdmin({
+      ...shared,
+      snapshots: this.#snapshots,
+      mustBeOpen: () => this.#mustBeOpen(),
     });
     this.#invocations = new Invocations({ ...shared, vms: this.#vms });
   }
@@ -171,6 +179,10 @@ class LocalPlatform implements Platform {
   }
   getSnapshot(ssId: string): SnapshotRecord {
     return this.#snapshots.get(ssId);
+  }
+  async copySnapshot(input: SnapshotCopyInput): Promise<SnapshotRecord> {
+    this.#mustBeOpen();
+    return this.#snapshots.copy(input);
   }
   async patchSnapshot(ssId: string, patch: SnapshotPatch): Promise<void> {
     this.#mustBeOpen();

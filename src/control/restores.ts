@@ -13,6 +13,7 @@ import {
 import type { Logger } from '../telemetry/index.js';
 import { within, type VmmDriver } from '../vmm/index.js';
 import { Chooser } from './chooser.js';
+import { SnapshotLocks } from './snapshot-locks.js';
 import type { RestoreChoice, RestoreInfo } from './types.js';
 import type { Vm } from './vm.js';
 
@@ -30,6 +31,8 @@ export interface VmRestore extends PreparedRestore {
 }
 
 export class Restores {
+  /** Who may touch the snapshots' files. */
+  readonly locks = new SnapshotLocks();
   readonly #deps: RestoresDeps;
   readonly #chooser: Chooser;
   /** Snapshots of which an invocation is being recorded. */
@@ -54,14 +57,27 @@ export class Restores {
    * @throws SparklerError OPERATION_UNSUPPORTED, and what the strategy throws.
    */
   async prepare(vm: Vm, loaded: LoadedSnapshot): Promise<VmRestore> {
+    const { ssId } = loaded.manifest;
+    const release = await this.locks.restoring(ssId);
+    // From here on the strategy knows what lies where, and then the VMM opens it.
+    void vm.starting.then(release, release);
+    return this.#prepare(vm, loaded);
+  }
+
+  async #prepare(vm: Vm, loaded: LoadedSnapshot): Promise<VmRestore> {
     const { config, driver, store } = this.#deps;
     const { ssId } = loaded.manifest;
     const sets = this.sets(loaded);
     const choice = vm.request.restore ?? {};
     const wanted = choice.strategy ?? vm.request.fn.restoreStrategy;
     const chosen = await this.#chooser.choose(wanted, sets);
-    const strategy = strategyOf(chosen.strategy, driver.capabilities.memorySources);
-    const prepared = await strategy.prepare({
+    const strategy = strategyOf(chosen.strategy, driver.capabilities);
+    // Restored ahead, nobody knows yet what will be invoked, and the rehearsal is not it.
+    const mayRecord = choice.event !== undefined && !this.#recording.has(ssId);
+    // Held from now on: another restore may be prepared while this one is.
+    if (mayRecord) this.#recording.add(ssId);
+    const release = (): void => void (mayRecord && this.#recording.delete(ssId));
+    const preparing = strategy.prepare({
       sets,
       cache: store.cache,
       tools: store.tools,
@@ -69,14 +85,30 @@ export class Restores {
       event: recordedEvent(choice.event ?? ''),
       dir: vm.dir,
       keepTraces: config.limits.maxRecordings,
-      // Restored ahead, nobody knows yet what will be invoked, and the rehearsal is not it.
-      mayRecord: choice.event !== undefined && !this.#recording.has(ssId),
+      mayRecord,
       limitMs: config.timeouts.snapshotMs,
     });
-    if (prepared.records) this.#recording.add(ssId);
+    preparing.catch(release);
+    const prepared = await preparing;
+    if (!prepared.records) release();
     prepared.beside?.catch(() => undefined);
     const why = chosen.why === '' ? prepared.why : `${chosen.why}; ${prepared.why}`;
     return { ...prepared, why, strategy: strategy.name, ssId };
+  }
+
+  /**
+   * Proves that what a VM has opened by now is whole: it may have changed since it was prepared.
+   * @throws SparklerError SNAPSHOT_UNUSABLE
+   */
+  async confirm(loaded: LoadedSnapshot, { memory }: VmRestore): Promise<void> {
+    await this.#deps.store.confirm(loaded);
+    const path =
+      memory.kind === 'layers'
+        ? memory.workingSetPath
+        : memory.kind === 'userfault'
+          ? memory.workingSet?.path
+          : undefined;
+    if (path !== undefined) await this.sets(loaded).confirm(path);
   }
 
   /**
@@ -87,11 +119,12 @@ export class Restores {
     const { restore, machine } = vm;
     if (restore === undefined || machine === undefined) return undefined;
     vm.restore = undefined;
-    const paging = await machine.paging();
+    // It has answered. That it has ended since is found by whoever uses it next.
+    const paging = await machine.paging().catch(() => undefined);
     const { strategy, why, records, ssId } = restore;
     if (!records) this.#chooser.learn(ssId, strategy, firstResponseMs);
     vm.finishing = this.#learn(vm, restore);
-    return { strategy, why, recorded: records, ...paging };
+    return paging && { strategy, why, recorded: records, ...paging };
   }
 
   /** The VM ends before its first invocation was answered. */
@@ -99,7 +132,7 @@ export class Restores {
     const { restore } = vm;
     if (restore === undefined) return;
     vm.restore = undefined;
-    this.#recording.delete(restore.ssId);
+    if (restore.records) this.#recording.delete(restore.ssId);
     restore.abandon?.();
   }
 
@@ -121,7 +154,7 @@ export class Restores {
       const known = error instanceof SparklerError ? error.code : 'INTERNAL';
       logger.warn({ vmId: vm.vmId, err: error, code: known }, 'a recording failed');
     } finally {
-      this.#recording.delete(restore.ssId);
+      if (restore.records) this.#recording.delete(restore.ssId);
     }
   }
 }

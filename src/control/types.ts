@@ -6,6 +6,7 @@ import type { Readable } from 'node:stream';
 import type { RegionSettings, RestoreOptions, StrategyName } from '../snapshot/index.js';
 import type { Accelerator, PagingStats, VmState } from '../vmm/index.js';
 import type { StrategyChoice } from './chooser.js';
+import type { WorkingSetPlatform } from './working-set-types.js';
 
 export type RuntimeName = 'python3' | 'nodejs';
 
@@ -134,6 +135,14 @@ export interface SnapshotTaken {
   readonly pausedMs: number;
 }
 
+export interface SnapshotCopyInput {
+  /** The snapshot to copy. */
+  readonly from: string;
+  readonly ssId?: string;
+  /** Where the copy's memory goes; inside an allowed directory. Default: the copy's folder. */
+  readonly memoryPath?: string;
+}
+
 export interface SnapshotPatch {
   /** Make zero blocks of the memory file holes. */
   readonly digHole?: boolean;
@@ -217,9 +226,14 @@ export interface Platform {
   takeSnapshot(input: SnapshotInput): Promise<SnapshotTaken>;
   listSnapshots(): SnapshotRecord[];
   getSnapshot(ssId: string): SnapshotRecord;
+  /** A snapshot of its own, with its own memory file, and with what was recorded of the source. */
+  copySnapshot(input: SnapshotCopyInput): Promise<SnapshotRecord>;
   patchSnapshot(ssId: string, patch: SnapshotPatch): Promise<void>;
   /** @throws SNAPSHOT_IN_USE while a VM restored from it lives. */
   deleteSnapshot(ssId: string): Promise<void>;
+
+  /** What was recorded of snapshots, and what is made of it. */
+  readonly workingSets: WorkingSetPlatform;
 
   invoke(input: InvocationInput): Promise<InvocationOutput>;
 

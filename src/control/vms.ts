@@ -168,7 +168,7 @@ export class Vms {
         this.#watch(vm);
       },
       async (error: unknown) => {
-        const failure = vm.failure(error);
+        const failure = await vm.failure(error);
         metrics.vmStarted(vm.startKind, failure.code);
         await this.end(vm, 'start-failed', failure);
         throw failure;
@@ -181,7 +181,7 @@ export class Vms {
   /** A VM that dies, or breaks the protocol, while nobody uses it is ended all the same. */
   #watch(vm: Vm): void {
     const endWith = async (error: SparklerError): Promise<void> => {
-      if (!vm.ending) await this.end(vm, 'died', vm.explain(error));
+      if (!vm.ending) await this.end(vm, 'died', await vm.failure(error));
     };
     // A loading set that turns out damaged under a running guest.
     vm.restore?.beside?.catch((error: unknown) => endWith(asSparklerError(error)));
@@ -192,7 +192,9 @@ export class Vms {
   }
 
   async #end(vm: Vm, why: VmEnd, error: SparklerError): Promise<void> {
-    const { logger, metrics, journal, restores } = this.#deps;
+    const { logger, metrics, journal, restores, store } = this.#deps;
+    const snapshot = vm.parts?.snapshot;
+    if (snapshot && error.code === 'SNAPSHOT_UNUSABLE') store.distrust(snapshot);
     vm.ending ??= error;
     vm.endsOnPurpose = why !== 'died' && why !== 'start-failed';
     // What was just recorded is worth the moment that it takes to be stored; it has its own limit.

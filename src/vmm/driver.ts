@@ -28,6 +28,8 @@ export interface VmmCapabilities {
    * `file`; a restore that asks for what is not listed is refused with OPERATION_UNSUPPORTED.
    */
   readonly memorySources: readonly MemorySource['kind'][];
+  /** Why a source that the VMM has otherwise is not listed on this host, in words. */
+  readonly missingSources?: Readonly<Partial<Record<MemorySource['kind'], string>>>;
 }
 
 /** A part of guest memory that a layered restore maps from a file of its own, or populates. */

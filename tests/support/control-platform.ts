@@ -45,6 +45,8 @@ export interface TestOptions {
   readonly kernel?: Partial<KernelInfo>;
   /** Free bytes of the file system of a folder, instead of the real ones. */
   readonly freeBytes?: (folder: string) => Promise<number>;
+  /** Gets the log's warnings. */
+  readonly warn?: (message: string) => void;
 }
 
 export interface TestPlatform {
@@ -127,7 +129,10 @@ export async function testPlatform(options: TestOptions = {}): Promise<TestPlatf
     },
   });
   const registry = Registry.open(dataDir);
+  const { warn: heard } = options;
   const logger = createLogger('silent');
+  if (heard)
+    logger.warn = ((_facts: object, message: string) => heard(message)) as typeof logger.warn;
   const roots = [dataDir, ...config.snapshotDirs];
   const warn = () => undefined;
   const store = new SnapshotStore({

@@ -1,10 +1,10 @@
 /** The QEMU driver: stock QEMU 10.0 or later, with native/qemu-preload. */
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { accessSync, constants } from 'node:fs';
 import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { SparklerError } from '../../errors.js';
+import { isErrno, SparklerError } from '../../errors.js';
 import type {
   Accelerator,
   MachineSpec,
@@ -86,7 +86,7 @@ class QemuDriver implements FootprintDriver {
       accelerator: options.accelerator,
       continuesAfterSnapshot: true,
       hasProcess: true,
-      memorySources: memorySources(),
+      ...memorySources(),
     };
   }
 
@@ -159,9 +159,19 @@ class QemuDriver implements FootprintDriver {
   }
 }
 
+const USERFAULT_DEVICE = '/dev/userfaultfd';
+
 /** `userfault` needs the device: a descriptor of it serves faults in the kernel too. */
-function memorySources(): MemorySource['kind'][] {
-  return ['file', 'layers', ...(existsSync('/dev/userfaultfd') ? (['userfault'] as const) : [])];
+function memorySources(): Pick<VmmCapabilities, 'memorySources' | 'missingSources'> {
+  try {
+    accessSync(USERFAULT_DEVICE, constants.R_OK);
+    return { memorySources: ['file', 'layers', 'userfault'] };
+  } catch (error) {
+    const why = isErrno(error, 'ENOENT')
+      ? `${USERFAULT_DEVICE} does not exist (Linux 6.1 or later, with CONFIG_USERFAULTFD)`
+      : `${USERFAULT_DEVICE} may not be opened by the daemon's user`;
+    return { memorySources: ['file', 'layers'], missingSources: { userfault: why } };
+  }
 }
 
 /** Guest memory from `source`; a plan is written into the VM's own folder. */
