@@ -120,6 +120,8 @@ export async function testPlatform(options: TestOptions = {}): Promise<TestPlatf
       dataDir,
       cacheDir: join(dataDir, 'cache'),
       'limits.minFreeDiskMiB': 0,
+      // VMs that start by themselves: only where a test is about them.
+      'pool.maxVms': 0,
       ...options.config,
     },
   });
