@@ -60,6 +60,7 @@ describe('the OpenAPI document', () => {
       'POST /functions',
       'POST /invocations',
       'POST /snapshots',
+      'POST /vmms',
       'POST /vms',
       'PUT /functions/{func_name}/code',
     ]);

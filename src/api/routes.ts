@@ -5,6 +5,7 @@ import { functionRoutes } from './functions.js';
 import { invocationRoutes } from './invocations.js';
 import { snapshotRoutes } from './snapshots.js';
 import { systemRoutes } from './system.js';
+import { vmmRoutes } from './vmms.js';
 import { vmRoutes } from './vms.js';
 import { ErrorSchema } from './wire.js';
 
@@ -12,6 +13,7 @@ const RESOURCES = [
   functionRoutes,
   codeRoutes,
   vmRoutes,
+  vmmRoutes,
   snapshotRoutes,
   invocationRoutes,
   systemRoutes,

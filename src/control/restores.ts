@@ -59,7 +59,8 @@ export class Restores {
     const sets = this.sets(loaded);
     const choice = vm.request.restore ?? {};
     const wanted = choice.strategy ?? vm.request.fn.restoreStrategy;
-    const chosen = await this.#chooser.choose(wanted, sets);
+    const forInvocation = choice.event !== undefined;
+    const chosen = await this.#chooser.choose(wanted, sets, forInvocation);
     const strategy = strategyOf(chosen.strategy, driver.capabilities.memorySources);
     const prepared = await strategy.prepare({
       sets,
@@ -70,7 +71,7 @@ export class Restores {
       dir: vm.dir,
       keepTraces: config.limits.maxRecordings,
       // Restored ahead, nobody knows yet what will be invoked, and the rehearsal is not it.
-      mayRecord: choice.event !== undefined && !this.#recording.has(ssId),
+      mayRecord: forInvocation && !this.#recording.has(ssId),
       limitMs: config.timeouts.snapshotMs,
     });
     if (prepared.records) this.#recording.add(ssId);
@@ -89,7 +90,9 @@ export class Restores {
     vm.restore = undefined;
     const paging = await machine.paging();
     const { strategy, why, records, ssId } = restore;
-    if (!records) this.#chooser.learn(ssId, strategy, firstResponseMs);
+    // One that was made ahead of its invocation says nothing of how long a restore takes.
+    const { event } = vm.request.restore ?? {};
+    if (!records && event !== undefined) this.#chooser.learn(ssId, strategy, firstResponseMs);
     vm.finishing = this.#learn(vm, restore);
     return { strategy, why, recorded: records, ...paging };
   }
@@ -101,6 +104,11 @@ export class Restores {
     vm.restore = undefined;
     this.#recording.delete(restore.ssId);
     restore.abandon?.();
+  }
+
+  /** The strategy `auto` has tried all there are of this snapshot. */
+  isSettled(ssId: string): boolean {
+    return this.#chooser.isSettled(ssId);
   }
 
   /** Forgets what was measured of a snapshot. */

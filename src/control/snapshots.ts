@@ -65,7 +65,7 @@ export class Snapshots {
   async take(input: SnapshotInput): Promise<SnapshotTaken> {
     const requested = performance.now();
     const { config, store, metrics } = this.#deps;
-    const vm = this.#deps.vms().get(input.vmId);
+    const vm = this.#deps.vms().claim(input.vmId);
     const ssId = input.ssId ?? newId('ss');
     if (this.#records.has(ssId) || this.#busy.has(ssId)) throw invalid('ssId', 'exists already');
     const plan = store.plan(ssId, input);
@@ -109,7 +109,7 @@ export class Snapshots {
     const user = this.#deps
       .vms()
       .all()
-      .find((vm) => vm.request.snapshot?.ssId === ssId);
+      .find((vm) => vm.request.snapshot?.ssId === ssId && !vm.pooled);
     if (user) {
       const message = `Snapshot ${ssId} is in use by VM ${user.vmId}. Delete the VM first.`;
       throw new SparklerError('SNAPSHOT_IN_USE', message, { field: 'ssId' });
@@ -117,6 +117,7 @@ export class Snapshots {
     this.#records.delete(ssId);
     this.#busy.add(ssId);
     try {
+      await this.#deps.vms().endPooled((vm) => vm.request.snapshot?.ssId === ssId);
       const ids = registry.journal.intendAll(store.removalIntents(record));
       await store.remove(record);
       registry.transaction(() => {

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import type { GuestSession } from '../guest/index.js';
 import { asSparklerError, SparklerError } from '../errors.js';
+import type { VmEnd } from '../telemetry/index.js';
 import type { Accelerator, Drive, Machine, MachineSpec, VmStats } from '../vmm/index.js';
 import type { Reservation } from './disk.js';
 import { Turns } from './turns.js';
@@ -37,6 +38,14 @@ export interface VmParts {
   readonly snapshot?: LoadedSnapshot;
 }
 
+/** What the pool knows of a VM that waits in it. */
+export interface Pooled {
+  /** Somebody asked for it; else the pool started it by itself. */
+  readonly isAsked: boolean;
+  /** It is being ended before anybody took it. */
+  readonly ended: (vm: Vm, why: VmEnd) => void;
+}
+
 const MIB = 1024 * 1024;
 
 const NO_STATS: VmStats = { minorFaults: 0, majorFaults: 0, residentBytes: 0 };
@@ -64,6 +73,10 @@ export class Vm {
   isStarted = false;
   /** Restored and not yet resumed: the first invocation does it. */
   asleep = false;
+  /** Waits in the pool; cleared by whoever takes it, who then owns it. */
+  pooled: Pooled | undefined;
+  /** Ends to make room for another, which counts in its place. */
+  givesWay = false;
   /** How it was restored, until its first invocation was answered. */
   restore: VmRestore | undefined;
   /** Settles when what its first invocation teaches is stored; nothing else is done to it before. */
@@ -214,6 +227,7 @@ export class Vm {
       ...(machine?.pid !== undefined && { pid: machine.pid }),
       invocations: this.invocations,
       busy: this.turns.taken,
+      ...(this.pooled && { pooled: true }),
       createdAt: this.createdAt,
       ...(residentBytes !== undefined && { residentBytes }),
     };

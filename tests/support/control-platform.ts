@@ -43,6 +43,8 @@ export interface TestOptions {
   readonly kernel?: Partial<KernelInfo>;
   /** Free bytes of the file system of a folder, instead of the real ones. */
   readonly freeBytes?: (folder: string) => Promise<number>;
+  /** Processors of the host, instead of the real ones; default 1. */
+  readonly cpus?: number;
 }
 
 export interface TestPlatform {
@@ -144,6 +146,7 @@ export async function testPlatform(options: TestOptions = {}): Promise<TestPlatf
     version: 'test',
     acceleratorReason: 'a test',
     ...(options.freeBytes && { freeBytes: options.freeBytes }),
+    cpus: options.cpus ?? 1,
   });
   if (options.dataDir === undefined) await deploy(platform, 'hello');
   const close = async (): Promise<void> => {

@@ -8,6 +8,7 @@ import type {
   InvocationOutput,
   Platform,
   PlatformInfo,
+  PoolInput,
   SnapshotInput,
   SnapshotPatch,
   SnapshotRecord,
@@ -133,6 +134,16 @@ export class MemoryPlatform implements Platform {
     return Promise.resolve(vm);
   }
 
+  async poolVm(input: PoolInput): Promise<VmView> {
+    this.called('poolVm', input);
+    const ssId = input.ssId ?? [...this.snapshots.keys()].at(-1) ?? '';
+    const { functionName } = found(this.snapshots, ssId, 'SNAPSHOT');
+    const vm = await this.createVm({ functionName, ssId });
+    const pooled: VmView = { ...vm, pooled: true };
+    this.vms.set(vm.vmId, pooled);
+    return pooled;
+  }
+
   async deleteVm(vmId: string): Promise<void> {
     this.called('deleteVm', vmId);
     found(this.vms, vmId, 'VM');
@@ -215,6 +226,10 @@ export class MemoryPlatform implements Platform {
       vmm: 'fake 1',
       dataDir: '/data',
       warnings: ['VMs run without cgroups of their own.'],
+      pool: {
+        ...{ vms: 1, memMiB: 512, maxVms: 2, maxMemMiB: 4096 },
+        ...{ windowMs: 60_000, keepMs: 300_000 },
+      },
       reclaimed: { vms: 2 },
     };
   }
