@@ -47,6 +47,9 @@ describe('a body', () => {
   it.each([
     ['/functions', {}, 'func_name', 'is required'],
     ['/functions', { func_name: 3 }, 'func_name', 'must be a string, is 3'],
+    ['/vmms', { enableReap: true, strategy: 'vanilla' }, 'strategy', 'enableReap asks for reap'],
+    ['/vmms', { strategy: 'magic' }, 'strategy', 'must be one of'],
+    ['/vmms', { func_name: 'hello' }, 'func_name', 'is not a field of this request'],
     ['/functions', { func_name: '' }, 'func_name', 'must be a name'],
     ['/functions', { func_name: '-x' }, 'func_name', 'must be a name'],
     ['/functions', { func_name: '../x' }, 'func_name', 'must be a name'],
@@ -160,6 +163,7 @@ describe('a field of a later version', () => {
     ['/invocations', 'wsSingleRead', 1],
     ['/invocations', 'namespace', 'fc1'],
     ['/vms', 'namespace', 'fc1'],
+    ['/vmms', 'namespace', 'fc1'],
     ['/vms', 'enable_balloon', true],
     ['/vms', 'enable_faascale', true],
     ['/snapshots', 'record_regions', true],

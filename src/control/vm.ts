@@ -69,7 +69,7 @@ export class Vm {
   /** Settles when nothing of the start is under way any more; `end` waits for it. */
   starting: Promise<void> = Promise.resolve();
   /** Settles when the VM can serve (or stands restored and paused), or its start has failed. */
-  started: Promise<void> = Promise.resolve();
+  readonly started: Promise<void>;
   isStarted = false;
   /** Restored and not yet resumed: the first invocation does it. */
   asleep = false;
@@ -89,6 +89,7 @@ export class Vm {
   /** When it last began or ended work, `performance.now()`. */
   usedAt = performance.now();
   readonly #consoleAnswerBytes: number;
+  #settleStarted: (start: Promise<void>) => void = () => undefined;
   #lastConsole = '';
 
   constructor(vmId: string, request: VmRequest, dataDir: string, consoleAnswerBytes: number) {
@@ -96,6 +97,14 @@ export class Vm {
     this.request = request;
     this.dir = join(dataDir, 'vms', vmId);
     this.#consoleAnswerBytes = consoleAnswerBytes;
+    this.started = new Promise((resolve) => (this.#settleStarted = resolve));
+    // Whoever waits for it hears of a failure; when nobody does, the log has it.
+    this.started.catch(() => undefined);
+  }
+
+  /** `started` settles as `start` does. */
+  begin(start: Promise<void>): void {
+    this.#settleStarted(start);
   }
 
   get functionName(): string {

@@ -94,6 +94,7 @@ export class Vms {
       const known = vm.ending ?? asSparklerError(error);
       // Nothing was made yet: there is nothing to end but the place in the table.
       await this.#forget(vm, known);
+      vm.begin(Promise.reject(known));
       throw known;
     }
   }
@@ -198,7 +199,7 @@ export class Vms {
   #begin(vm: Vm, starting: Promise<void>): void {
     const { metrics } = this.#deps;
     vm.starting = starting;
-    vm.started = starting.then(
+    const started = starting.then(
       () => {
         vm.isStarted = true;
         vm.usedAt = performance.now();
@@ -212,8 +213,7 @@ export class Vms {
         throw failure;
       },
     );
-    // Whoever waits for it hears of it; when nobody does, the log has it.
-    vm.started.catch(() => undefined);
+    vm.begin(started);
   }
 
   /** A VM that dies, or breaks the protocol, while nobody uses it is ended all the same. */

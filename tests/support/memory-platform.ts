@@ -135,12 +135,12 @@ export class MemoryPlatform implements Platform {
   }
 
   async poolVm(input: PoolInput): Promise<VmView> {
-    this.called('poolVm', input);
     const ssId = input.ssId ?? [...this.snapshots.keys()].at(-1) ?? '';
     const { functionName } = found(this.snapshots, ssId, 'SNAPSHOT');
     const vm = await this.createVm({ functionName, ssId });
     const pooled: VmView = { ...vm, pooled: true };
     this.vms.set(vm.vmId, pooled);
+    this.called('poolVm', input);
     return pooled;
   }
 
