@@ -50,7 +50,10 @@ export class Home {
     const vmm = { cgroupRoot: this.cgroup, ...(config['vmm'] as object | undefined) };
     // VMs that start by themselves would disturb what is measured, and what a test counts.
     const pool = { maxVms: 0, ...(config['pool'] as object | undefined) };
-    writeFileSync(this.#configFile, JSON.stringify({ ...config, dataDir: this.dataDir, pool, vmm }));
+    writeFileSync(
+      this.#configFile,
+      JSON.stringify({ ...config, dataDir: this.dataDir, pool, vmm }),
+    );
   }
 
   /** Puts the data folder into `folder`, for the next daemon. */

@@ -365,7 +365,10 @@ describe('the pool', () => {
       faults: (_, start) => (dying && start > 4 ? { guest: 'die' } : undefined),
     });
     await burst(3);
-    await until(() => metric('sparkler_pool_replaced_total'), (count) => count > 0);
+    await until(
+      () => metric('sparkler_pool_replaced_total'),
+      (count) => count > 0,
+    );
     const starts = bed.driver.restores.length;
     await sleep(200);
     // It waits before it tries again.

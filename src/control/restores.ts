@@ -102,7 +102,7 @@ export class Restores {
     const { restore } = vm;
     if (restore === undefined) return;
     vm.restore = undefined;
-    this.#recording.delete(restore.ssId);
+    if (restore.records) this.#recording.delete(restore.ssId);
     restore.abandon?.();
   }
 
@@ -129,7 +129,7 @@ export class Restores {
       const known = error instanceof SparklerError ? error.code : 'INTERNAL';
       logger.warn({ vmId: vm.vmId, err: error, code: known }, 'a recording failed');
     } finally {
-      this.#recording.delete(restore.ssId);
+      if (restore.records) this.#recording.delete(restore.ssId);
     }
   }
 }
