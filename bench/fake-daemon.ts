@@ -39,7 +39,10 @@ const dataDir = process.argv[2];
 if (dataDir === undefined) throw new Error('usage: node fake-daemon.js DATA_FOLDER');
 const config = loadConfig({
   env: {},
-  flags: { dataDir, cacheDir: join(dataDir, 'cache'), port: 0, logLevel: 'warn' },
+  flags: {
+    ...{ dataDir, cacheDir: join(dataDir, 'cache'), port: 0, logLevel: 'warn' },
+    'pool.maxVms': 0,
+  },
 });
 const daemon = await startDaemon(config, { driver, images });
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {

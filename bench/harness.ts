@@ -48,7 +48,12 @@ export class Home {
   configure(config: Record<string, unknown>): void {
     this.#config = config;
     const vmm = { cgroupRoot: this.cgroup, ...(config['vmm'] as object | undefined) };
-    writeFileSync(this.#configFile, JSON.stringify({ ...config, dataDir: this.dataDir, vmm }));
+    // VMs that start by themselves would disturb what is measured, and what a test counts.
+    const pool = { maxVms: 0, ...(config['pool'] as object | undefined) };
+    writeFileSync(
+      this.#configFile,
+      JSON.stringify({ ...config, dataDir: this.dataDir, pool, vmm }),
+    );
   }
 
   /** Puts the data folder into `folder`, for the next daemon. */

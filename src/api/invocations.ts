@@ -15,7 +15,7 @@ function invocationInput({ timeouts }: Config) {
       func_name: name('The function to invoke.'),
       vmId: optionalName('Invoke it warm, in this VM. Waits while the VM is starting or busy.'),
       ssId: optionalName(
-        'Without `vmId`: invoke it in a VM restored from this snapshot, which stays alive.',
+        'Without `vmId`: invoke it in a VM restored from this snapshot, which stays alive; in one of the pool where one waits.',
       ),
       params: Type.Optional(
         Type.String({ description: 'The event: a string of JSON. Default, also for "": `{}`.' }),
@@ -67,6 +67,12 @@ const InvocationResult = Type.Object(
       type: 'string',
       description: 'How the invocation got its instance.',
     }),
+    pooled: Type.Optional(
+      Type.Boolean({
+        description:
+          'Its VM stood restored in the pool: `vmmUp` and `stateLoaded` were reached before the request. Absent: it did not.',
+      }),
+    ),
     handlerMs: ms("Inside the handler, by the guest's clock, ms."),
     phases: Phases,
     faults: Type.Object(
@@ -93,6 +99,7 @@ function outputToWire(output: InvocationOutput): Static<typeof InvocationResult>
     vmId: output.vmId,
     traceId: output.traceId,
     startKind: output.startKind,
+    ...(output.pooled && { pooled: true }),
     handlerMs: output.handlerMs,
     phases: output.phases,
     faults: output.faults,

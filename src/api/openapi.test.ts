@@ -70,6 +70,7 @@ describe('the OpenAPI document', () => {
       'POST /snapshots',
       'POST /snapshots/{ssId}/mincore',
       'POST /snapshots/{ssId}/verify',
+      'POST /vmms',
       'POST /vms',
       'PUT /functions/{func_name}/code',
       'PUT /snapshots',

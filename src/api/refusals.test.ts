@@ -47,6 +47,9 @@ describe('a body', () => {
   it.each([
     ['/functions', {}, 'func_name', 'is required'],
     ['/functions', { func_name: 3 }, 'func_name', 'must be a string, is 3'],
+    ['/vmms', { enableReap: true, strategy: 'vanilla' }, 'strategy', 'enableReap asks for reap'],
+    ['/vmms', { strategy: 'magic' }, 'strategy', 'must be one of'],
+    ['/vmms', { func_name: 'hello' }, 'func_name', 'is not a field of this request'],
     ['/functions', { func_name: '' }, 'func_name', 'must be a name'],
     ['/functions', { func_name: '-x' }, 'func_name', 'must be a name'],
     ['/functions', { func_name: '../x' }, 'func_name', 'must be a name'],
@@ -150,10 +153,11 @@ describe('a field of a later version', () => {
   it.each([
     ['/invocations', 'namespace', 'fc1'],
     ['/vms', 'namespace', 'fc1'],
+    ['/vmms', 'namespace', 'fc1'],
     ['/vms', 'enable_balloon', true],
     ['/vms', 'enable_faascale', true],
   ])('%s: %s = %j is refused by name', async (path, field, value) => {
-    const body = { ...FN, [field]: value };
+    const body = { ...(path === '/vmms' ? {} : FN), [field]: value };
     const { json } = await refused('UNSUPPORTED_FIELD', 'POST', path, body);
     expect(json['field']).toBe(field);
     expect(json['message']).toContain('does not do it yet');
@@ -189,7 +193,6 @@ describe('what does not exist', () => {
     ['POST', '/snapshots/nobody/verify', 'SNAPSHOT_NOT_FOUND'],
     ['GET', '/snapshots/x/mincore/1', 'ROUTE_NOT_FOUND'],
     ['PUT', '/net-ifaces/fc1', 'ROUTE_NOT_FOUND'],
-    ['POST', '/vmms', 'ROUTE_NOT_FOUND'],
     ['GET', '/', 'ROUTE_NOT_FOUND'],
     ['GET', '/functions/', 'INVALID_REQUEST'],
     ['GET', `/functions/${'a'.repeat(65)}`, 'INVALID_REQUEST'],

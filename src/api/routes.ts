@@ -7,6 +7,7 @@ import { mincoreRoutes } from './mincore.js';
 import { reapRoutes } from './reap.js';
 import { snapshotRoutes } from './snapshots.js';
 import { systemRoutes } from './system.js';
+import { vmmRoutes } from './vmms.js';
 import { vmRoutes } from './vms.js';
 import { ErrorSchema } from './wire.js';
 import { workingSetRoutes } from './working-set.js';
@@ -15,6 +16,7 @@ const RESOURCES = [
   functionRoutes,
   codeRoutes,
   vmRoutes,
+  vmmRoutes,
   snapshotRoutes,
   mincoreRoutes,
   reapRoutes,

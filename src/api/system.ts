@@ -16,6 +16,17 @@ const Info = Type.Object(
     warnings: Type.Array(Type.String(), {
       description: 'What this host does not let the daemon do.',
     }),
+    pool: Type.Object(
+      {
+        vms: Type.Integer({ description: 'MicroVMs in it.' }),
+        memMiB: Type.Integer({ description: 'Sum of their guest memory, MiB.' }),
+        maxVms: Type.Integer({ description: 'The daemon keeps no more by itself.' }),
+        maxMemMiB: Type.Integer({ description: 'Nor more guest memory than this, MiB.' }),
+        windowMs: Type.Integer({ description: 'Invocations count as demand for so long, ms.' }),
+        keepMs: Type.Integer({ description: 'One that nobody takes is ended after this, ms.' }),
+      },
+      { description: 'MicroVMs that stand restored ahead of invocations.' },
+    ),
     reclaimed: Type.Record(Type.String(), Type.Integer({ description: 'How many.' }), {
       description: 'What the last daemon left and this one ended when it started, by kind.',
     }),

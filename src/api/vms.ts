@@ -31,7 +31,7 @@ const VmConf = Type.Object(
   { description: 'What it was made of.' },
 );
 
-const VmSchema = Type.Object(
+export const VmSchema = Type.Object(
   {
     vmId: name('Its id.'),
     state: Type.Enum(['starting', 'running', 'paused', 'failed', 'closing', 'closed'], {
@@ -39,6 +39,11 @@ const VmSchema = Type.Object(
       description:
         '`starting`: cannot serve yet, invocations wait. `paused`: restored ahead, resumed by its first invocation.',
     }),
+    pooled: Type.Optional(
+      Type.Boolean({
+        description: 'It waits in the pool for an invocation of its snapshot. Absent: it does not.',
+      }),
+    ),
     vmConf: VmConf,
     vmPath: Type.String({ description: "The VM's folder on the host." }),
     startKind: Type.Enum(['cold', 'snapshot'], {
@@ -90,10 +95,11 @@ function vmInput({ limits }: Config) {
 
 const VmParams = Type.Object({ vmId: name('Id of the VM.') });
 
-function vmToWire(vm: VmView): Static<typeof VmSchema> {
+export function vmToWire(vm: VmView): Static<typeof VmSchema> {
   return compact({
     vmId: vm.vmId,
     state: vm.state,
+    pooled: vm.pooled,
     vmConf: {
       func_name: vm.functionName,
       vcpu: vm.vcpus,

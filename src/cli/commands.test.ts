@@ -193,6 +193,8 @@ describe('microVMs', () => {
     );
     expect(row).toMatch(/^vm1 +hello +starting +snapshot ss1 +3 +1024 MiB +50.0 MiB +0 +4242 +/);
     expect((await run('ps --json')).json).toMatchObject([{ vmId: 'vm1' }]);
+    server.platform.vms.set('vm1', { ...server.platform.vms.get('vm1')!, pooled: true });
+    expect(await ok('ps')).toMatch(/^vm1 +hello +starting +pooled ss1 +3 /m);
     expect(await ok('console vm1')).toContain('Linux version');
     expect(await ok('logs hello')).toBe('hello says é\n');
     expect((await run('logs hello --json')).json).toEqual({ logs: 'hello says é\n' });
@@ -343,6 +345,7 @@ describe('any command', () => {
   it('shows the daemon', async () => {
     const text = await ok('info');
     expect(text).toMatch(/^accelerator +tcg \(\/dev\/kvm does not exist\)$/m);
+    expect(text).toMatch(/^pool +1 of 2 VMs, 512 of 4096 MiB$/m);
     expect(text).toMatch(/^ended at start +2 vms$/m);
   });
 

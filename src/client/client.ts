@@ -12,6 +12,7 @@ export type FunctionView = Schemas['Function'];
 export type FunctionSettings = Schemas['FunctionInput'];
 export type Vm = Schemas['VM'];
 export type VmSettings = Schemas['VMInput'];
+export type VmmSettings = Schemas['VMMInput'];
 export type Snapshot = Schemas['Snapshot'];
 export type SnapshotTaken = Schemas['SnapshotTaken'];
 export type SnapshotSettings = Schemas['SnapshotInput'];
@@ -116,6 +117,8 @@ export class SparklerClient {
     get: (vmId: string): Promise<Vm> => this.answer(this.http.GET('/vms/{vmId}', vm(vmId))),
     /** Answers at once; the VM may still be starting. */
     start: (body: VmSettings): Promise<Vm> => this.answer(this.http.POST('/vms', { body })),
+    /** Starts one for the pool: the next invocation of its snapshot takes it. */
+    pool: (body: VmmSettings = {}): Promise<Vm> => this.answer(this.http.POST('/vmms', { body })),
     delete: (vmId: string): Promise<void> => this.answer(this.http.DELETE('/vms/{vmId}', vm(vmId))),
     console: (vmId: string): Promise<string> =>
       this.answer(this.http.GET('/vms/{vmId}/console', { ...vm(vmId), ...TEXT })),

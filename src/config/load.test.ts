@@ -40,10 +40,13 @@ describe('loadConfig', () => {
       defaultMemMiB: 2048,
       limits: { invocationBodyBytes: 6 * 1024 * 1024, maxVms: 64 },
       timeouts: { bootMs: 60_000 },
+      pool: { maxVms: 2, maxMemMiB: 4096 },
       vmm: { firstUid: 2_000_000_000, cgroupRoot: '' },
     });
     const top = LEAVES.filter((leaf) => leaf.path.length === 1).map((leaf) => leaf.path[0]);
-    expect(Object.keys(config).sort()).toEqual([...top, 'limits', 'timeouts', 'vmm'].sort());
+    expect(Object.keys(config).sort()).toEqual(
+      [...top, 'limits', 'timeouts', 'pool', 'vmm'].sort(),
+    );
   });
 
   it('takes the file, then the environment, then the flags', () => {

@@ -82,6 +82,31 @@ const timeouts = Type.Object(
   { default: {}, additionalProperties: false, description: 'How long each wait may last.' },
 );
 
+const pool = Type.Object(
+  {
+    maxVms: whole(
+      2,
+      0,
+      10_000,
+      'MicroVMs that the daemon keeps restored ahead of invocations by itself; 0: none. `POST /vmms` may exceed it.',
+    ),
+    maxMemMiB: count(
+      4_096,
+      1_048_576,
+      'Sum of their guest memory, MiB. What they really take is far less: clones share unchanged pages.',
+    ),
+    windowMs: wait(60_000, 'How far back invocations count as demand, ms.'),
+    keepMs: wait(300_000, 'A pooled microVM that nobody took for so long is ended, ms.'),
+    startWhenIdleMs: whole(
+      50,
+      0,
+      60_000,
+      'The pool starts a microVM only after the host had a processor to spare for so long, ms.',
+    ),
+  },
+  { default: {}, additionalProperties: false, description: 'MicroVMs started ahead.' },
+);
+
 const vmm = Type.Object(
   {
     qemuPath: text('qemu-system-x86_64', 'The QEMU to run: a path, or a name found in PATH.'),
@@ -169,6 +194,7 @@ export const ConfigSchema = Type.Object(
     ),
     limits,
     timeouts,
+    pool,
     vmm,
   },
   { additionalProperties: false, description: "The daemon's configuration." },

@@ -39,18 +39,24 @@ export class Chooser {
     this.#sources = sources;
   }
 
-  async choose(wanted: StrategyChoice, sets: WorkingSets): Promise<Chosen> {
+  /** @param isMeasured an invocation waits for it: only then another look teaches something. */
+  async choose(wanted: StrategyChoice, sets: WorkingSets, isMeasured: boolean): Promise<Chosen> {
     if (wanted !== 'auto') return { strategy: wanted, why: '' };
     const { ssId } = sets.snapshot.manifest;
-    const count = (this.#choices.get(ssId) ?? 0) + 1;
-    this.#choices.set(ssId, count);
-    const possible = CANDIDATES.filter((name) => isPossible(name, this.#sources));
-    return pick(possible, this.#measured.get(ssId) ?? new Map<StrategyName, number[]>(), count);
+    const count = isMeasured ? (this.#choices.get(ssId) ?? 0) + 1 : 1;
+    if (isMeasured) this.#choices.set(ssId, count);
+    return pick(this.#possible, this.#of(ssId), count);
+  }
+
+  /** Every candidate was measured. */
+  isSettled(ssId: string): boolean {
+    const measured = this.#of(ssId);
+    return this.#possible.every((name) => (measured.get(name)?.length ?? 0) >= TRIALS);
   }
 
   /** A first response after a restore whose working set was known, milliseconds. */
   learn(ssId: string, strategy: StrategyName, firstResponseMs: number): void {
-    const measured = this.#measured.get(ssId) ?? new Map<StrategyName, number[]>();
+    const measured = this.#of(ssId);
     const times = [...(measured.get(strategy) ?? []), firstResponseMs].slice(-REMEMBERED);
     measured.set(strategy, times);
     this.#measured.set(ssId, measured);
@@ -59,6 +65,14 @@ export class Chooser {
   forget(ssId: string): void {
     this.#measured.delete(ssId);
     this.#choices.delete(ssId);
+  }
+
+  get #possible(): StrategyName[] {
+    return CANDIDATES.filter((name) => isPossible(name, this.#sources));
+  }
+
+  #of(ssId: string): Measured {
+    return this.#measured.get(ssId) ?? new Map<StrategyName, number[]>();
   }
 }
 

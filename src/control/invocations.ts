@@ -8,6 +8,7 @@ import type { Functions } from './functions.js';
 import { checkOptions } from './restore-options.js';
 import type { InvocationInput, InvocationOutput, InvocationPhases, StartKind } from './types.js';
 import type { Vm } from './vm.js';
+import type { Pool } from './pool.js';
 import type { Restores } from './restores.js';
 import type { Vms } from './vms.js';
 
@@ -15,6 +16,7 @@ export interface InvocationsDeps {
   readonly config: Config;
   readonly functions: Functions;
   readonly vms: Vms;
+  readonly pool: Pool;
   readonly metrics: Metrics;
   readonly restores: Restores;
 }
@@ -29,12 +31,16 @@ interface Call {
   readonly requested: number;
   /** What the input asks for, until the VM's state says better. */
   kind: StartKind;
+  /** The handler was given its event: from then on nothing is tried again. */
+  isGiven: boolean;
 }
 
 interface Target {
   readonly vm: Vm;
   /** Made for this invocation: when that fails, nothing is left behind. */
   readonly made: boolean;
+  /** It was started ahead, and waited in the pool. */
+  readonly pooled: boolean;
 }
 
 const NOTHING_YET: VmStats = { minorFaults: 0, majorFaults: 0, residentBytes: 0 };
@@ -50,20 +56,36 @@ export class Invocations {
   /** @throws SparklerError of every kind; see docs/errors.md. */
   async invoke(input: InvocationInput): Promise<InvocationOutput> {
     const call = this.#check(input);
+    const { pool } = this.#deps;
+    pool.begin();
     try {
-      // Found at once, so that calls get their turns in the order in which they came.
-      const { vmId } = input;
-      const target =
-        vmId === undefined
-          ? await this.#make(input, call.event)
-          : this.#find(vmId, input.functionName);
-      const output = await this.#run(target, call);
+      const output = await this.#serve(input, call);
       this.#count(call, 'ok', output);
       return output;
     } catch (error) {
       this.#count(call, error instanceof SparklerError ? error.code : 'INTERNAL');
       throw error;
+    } finally {
+      pool.end();
     }
+  }
+
+  /** VMs are found at once, so that calls get their turns in the order in which they came. */
+  async #serve(input: InvocationInput, call: Call): Promise<InvocationOutput> {
+    const { pool } = this.#deps;
+    if (input.vmId !== undefined) {
+      return this.#run(this.#find(input.vmId, input.functionName), call);
+    }
+    const vm = pool.take(input);
+    if (vm) {
+      try {
+        return await this.#run({ vm, made: true, pooled: true }, call);
+      } catch (error) {
+        if (call.isGiven) throw error;
+        pool.lost(vm);
+      }
+    }
+    return this.#run(await this.#make(input, call.event), call);
   }
 
   #check(input: InvocationInput): Call {
@@ -89,6 +111,7 @@ export class Invocations {
       traceId: input.traceId ?? newTraceId(),
       requested,
       kind: input.vmId !== undefined ? 'warm' : input.ssId ? 'snapshot' : 'cold',
+      isGiven: false,
     };
   }
 
@@ -99,12 +122,14 @@ export class Invocations {
       ...(ssId !== undefined && { ssId, restore: { ...restore, event } }),
       ...(namespace !== undefined && { namespace }),
     });
-    return { vm, made: true };
+    return { vm, made: true, pooled: false };
   }
 
   #find(vmId: string, functionName: string): Target {
     const vm = this.#deps.vms.get(vmId);
-    if (vm.functionName === functionName) return { vm, made: false };
+    if (vm.functionName === functionName) {
+      return { vm: this.#deps.vms.claim(vmId), made: false, pooled: false };
+    }
     throw new SparklerError(
       'FUNCTION_MISMATCH',
       `VM ${vmId} runs the function ${vm.functionName}, not ${functionName}.`,
@@ -112,11 +137,12 @@ export class Invocations {
     );
   }
 
-  async #run({ vm, made }: Target, call: Call): Promise<InvocationOutput> {
+  async #run(target: Target, call: Call): Promise<InvocationOutput> {
+    const { vm, made } = target;
     const release = await vm.turns.take(this.#deps.config.limits.maxQueuedPerVm);
     try {
       await vm.started;
-      return await this.#call(vm, made, call);
+      return await this.#call(target, call);
     } catch (error) {
       throw await this.#failed(vm, made, error);
     } finally {
@@ -126,20 +152,24 @@ export class Invocations {
     }
   }
 
-  async #call(vm: Vm, made: boolean, call: Call): Promise<InvocationOutput> {
+  async #call({ vm, made, pooled }: Target, call: Call): Promise<InvocationOutput> {
     const { starter } = this.#deps.vms;
-    const before = made ? NOTHING_YET : await vm.stats();
+    const isNew = made && !pooled;
+    if (pooled) mustBeLearned(vm);
+    const before = isNew ? NOTHING_YET : await vm.stats();
     // Restored ahead, this is the invocation that wakes it.
     if (vm.asleep) call.kind = 'snapshot';
     const resumed = vm.asleep ? await starter.activate(vm) : undefined;
     const instance = await starter.ensureInstance(vm);
     const { session } = vm.live();
     const ready = performance.now();
+    this.#deps.pool.learn(vm, pooled, ready - call.requested);
     const context = {
       requestId: call.traceId,
       functionName: call.functionName,
       memoryMiB: vm.request.memMiB,
     };
+    call.isGiven = true;
     const answer = await session.invoke(instance, call.event, context, call.timeoutMs);
     const answered = performance.now();
     vm.invocations++;
@@ -151,10 +181,11 @@ export class Invocations {
       vmId: vm.vmId,
       traceId: call.traceId,
       startKind: call.kind,
+      ...(pooled && { pooled }),
       result: answer.json.toString(),
       durationMs: performance.now() - call.requested,
       handlerMs: answer.handlerMs,
-      phases: phasesOf(vm, made, call.requested, { resumed, ready, answered }),
+      phases: phasesOf(vm, isNew, call.requested, { resumed, ready, answered }),
       faults: {
         minor: Math.max(0, after.minorFaults - before.minorFaults),
         major: Math.max(0, after.majorFaults - before.majorFaults),
@@ -185,14 +216,20 @@ export class Invocations {
   }
 }
 
+/** A VM of the pool that was still starting when it was taken turns out to lack its recording. */
+function mustBeLearned(vm: Vm): void {
+  if (vm.restore?.unlearned !== true) return;
+  throw new SparklerError('VM_WRONG_STATE', `VM ${vm.vmId} was restored before its recording.`);
+}
+
 function phasesOf(
   vm: Vm,
-  made: boolean,
+  isNew: boolean,
   requested: number,
   at: { readonly resumed: number | undefined; readonly ready: number; readonly answered: number },
 ): InvocationPhases {
   const since = (mark: number): number => mark - requested;
-  const marks = made ? vm.machine?.marks : undefined;
+  const marks = isNew ? vm.machine?.marks : undefined;
   return {
     ...(marks && { vmmUp: since(marks.vmmUp) }),
     ...(marks?.stateLoaded !== undefined && { stateLoaded: since(marks.stateLoaded) }),

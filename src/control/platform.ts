@@ -6,10 +6,12 @@ import type { Registry } from '../registry/index.js';
 import type { SnapshotStore } from '../snapshot/index.js';
 import { Metrics, type Logger } from '../telemetry/index.js';
 import { within, type VmmDriver } from '../vmm/index.js';
+import { availableParallelism } from 'node:os';
 import { DiskLedger, type FreeBytes } from './disk.js';
 import { Functions } from './functions.js';
 import { Invocations } from './invocations.js';
 import { FunctionLogs } from './logs.js';
+import { Pool } from './pool.js';
 import type { ImagePort } from './ports.js';
 import { Restores } from './restores.js';
 import { Snapshots } from './snapshots.js';
@@ -20,6 +22,7 @@ import type {
   InvocationOutput,
   Platform,
   PlatformInfo,
+  PoolInput,
   SnapshotCopyInput,
   SnapshotInput,
   SnapshotPatch,
@@ -47,6 +50,8 @@ export interface PlatformDeps {
   readonly warnings?: readonly string[];
   /** Instead of asking the file systems how much is free. */
   readonly freeBytes?: FreeBytes;
+  /** Instead of the number of the host's processors. */
+  readonly cpus?: number;
 }
 
 /** Output of all functions together that is kept, as a multiple of what is kept of one. */
@@ -69,6 +74,7 @@ class LocalPlatform implements Platform {
   readonly #functions: Functions;
   readonly #snapshots: Snapshots;
   readonly #vms: Vms;
+  readonly #pool: Pool;
   readonly #invocations: Invocations;
   readonly workingSets: WorkingSetAdmin;
   #closing: Promise<void> | undefined;
@@ -78,7 +84,8 @@ class LocalPlatform implements Platform {
     const { functionLogBytes } = deps.config.limits;
     this.#logs = new FunctionLogs(functionLogBytes, LOGS_OF_FUNCTIONS * functionLogBytes);
     this.#metrics = new Metrics({
-      vmsByState: () => this.#vmsByState(),
+      vmsByState: () => byState(this.#vms.all()),
+      pooledByState: () => byState(this.#pool.all()),
       snapshots: () => this.#snapshotTotals(),
     });
     this.#metrics.reclaimed(deps.reclaimed);
@@ -108,7 +115,13 @@ class LocalPlatform implements Platform {
       snapshots: this.#snapshots,
       mustBeOpen: () => this.#mustBeOpen(),
     });
-    this.#invocations = new Invocations({ ...shared, vms: this.#vms });
+    this.#pool = new Pool({
+      ...shared,
+      vms: this.#vms,
+      snapshots: this.#snapshots,
+      cpus: deps.cpus ?? availableParallelism(),
+    });
+    this.#invocations = new Invocations({ ...shared, vms: this.#vms, pool: this.#pool });
   }
 
   /** Removes code drives that no function, VM or snapshot uses. */
@@ -138,7 +151,7 @@ class LocalPlatform implements Platform {
   async deleteFunction(name: string): Promise<void> {
     this.#mustBeOpen();
     this.#functions.get(name);
-    const user = this.#vms.all().find((vm) => vm.functionName === name);
+    const user = this.#vms.all().find((vm) => vm.functionName === name && !vm.pooled);
     if (user) {
       const message = `The function ${name} is in use by VM ${user.vmId}. Delete the VM first.`;
       throw new SparklerError('FUNCTION_IN_USE', message, { field: 'func_name' });
@@ -146,7 +159,9 @@ class LocalPlatform implements Platform {
     // The function first: from then on nothing new can start of it.
     const snapshots = this.#snapshots.of(name);
     await this.#functions.delete(name);
+    await this.#vms.endPooled((vm) => vm.functionName === name);
     await this.#snapshots.deleteAll(snapshots);
+    for (const { ssId } of snapshots) this.#pool.forget(ssId);
     this.#logs.forget(name);
   }
 
@@ -158,7 +173,12 @@ class LocalPlatform implements Platform {
   }
   async createVm(input: VmInput): Promise<VmView> {
     this.#mustBeOpen();
-    const vm = await this.#vms.create(input, true);
+    const vm = await this.#vms.create(input, { ahead: true });
+    return vm.view(this.#accelerator);
+  }
+  async poolVm(input: PoolInput): Promise<VmView> {
+    this.#mustBeOpen();
+    const vm = await this.#pool.add(input);
     return vm.view(this.#accelerator);
   }
   async deleteVm(vmId: string): Promise<void> {
@@ -172,7 +192,9 @@ class LocalPlatform implements Platform {
 
   async takeSnapshot(input: SnapshotInput): Promise<SnapshotTaken> {
     this.#mustBeOpen();
-    return this.#snapshots.take(input);
+    const taken = await this.#snapshots.take(input);
+    this.#pool.used(taken.snapshot.ssId);
+    return taken;
   }
   listSnapshots(): SnapshotRecord[] {
     return this.#snapshots.list();
@@ -191,6 +213,7 @@ class LocalPlatform implements Platform {
   async deleteSnapshot(ssId: string): Promise<void> {
     this.#mustBeOpen();
     await this.#snapshots.delete(ssId);
+    this.#pool.forget(ssId);
   }
 
   async invoke(input: InvocationInput): Promise<InvocationOutput> {
@@ -203,7 +226,11 @@ class LocalPlatform implements Platform {
     const { accelerator, vmm, version: vmmVersion } = driver.capabilities;
     const { dataDir } = config;
     const vmmName = `${vmm} ${vmmVersion}`;
-    return { version, accelerator, acceleratorReason, vmm: vmmName, dataDir, warnings, reclaimed };
+    const pool = this.#pool.info();
+    return {
+      ...{ version, accelerator, acceleratorReason, vmm: vmmName, dataDir, warnings },
+      ...{ pool, reclaimed },
+    };
   }
   metrics(): Promise<string> {
     return this.#metrics.text();
@@ -216,6 +243,7 @@ class LocalPlatform implements Platform {
 
   async #close(): Promise<void> {
     const { config, registry, store, logger, driver } = this.#deps;
+    this.#pool.close();
     const vms = this.#vms.close(shuttingDown()).then(() => driver.close?.());
     const all = Promise.all([vms, store.settled()]);
     try {
@@ -251,17 +279,17 @@ class LocalPlatform implements Platform {
     return vms.some(uses) || this.#snapshots.list().some(uses);
   }
 
-  #vmsByState(): Record<string, number> {
-    const counts: Record<string, number> = {};
-    for (const { state } of this.#vms.all()) counts[state] = (counts[state] ?? 0) + 1;
-    return counts;
-  }
-
   #snapshotTotals(): { count: number; diskBytes: number } {
     const records = this.#snapshots.list();
     const diskBytes = records.reduce((sum, record) => sum + record.diskBytes, 0);
     return { count: records.length, diskBytes };
   }
+}
+
+function byState(vms: readonly Vm[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { state } of vms) counts[state] = (counts[state] ?? 0) + 1;
+  return counts;
 }
 
 function shuttingDown(): SparklerError {

@@ -70,10 +70,11 @@ export class Restores {
     const sets = this.sets(loaded);
     const choice = vm.request.restore ?? {};
     const wanted = choice.strategy ?? vm.request.fn.restoreStrategy;
-    const chosen = await this.#chooser.choose(wanted, sets);
+    const forInvocation = choice.event !== undefined;
+    const chosen = await this.#chooser.choose(wanted, sets, forInvocation);
     const strategy = strategyOf(chosen.strategy, driver.capabilities);
     // Restored ahead, nobody knows yet what will be invoked, and the rehearsal is not it.
-    const mayRecord = choice.event !== undefined && !this.#recording.has(ssId);
+    const mayRecord = forInvocation && !this.#recording.has(ssId);
     // Held from now on: another restore may be prepared while this one is.
     if (mayRecord) this.#recording.add(ssId);
     const release = (): void => void (mayRecord && this.#recording.delete(ssId));
@@ -122,7 +123,9 @@ export class Restores {
     // It has answered. That it has ended since is found by whoever uses it next.
     const paging = await machine.paging().catch(() => undefined);
     const { strategy, why, records, ssId } = restore;
-    if (!records) this.#chooser.learn(ssId, strategy, firstResponseMs);
+    // One that was made ahead of its invocation says nothing of how long a restore takes.
+    const { event } = vm.request.restore ?? {};
+    if (!records && event !== undefined) this.#chooser.learn(ssId, strategy, firstResponseMs);
     vm.finishing = this.#learn(vm, restore);
     return paging && { strategy, why, recorded: records, ...paging };
   }
@@ -134,6 +137,11 @@ export class Restores {
     vm.restore = undefined;
     if (restore.records) this.#recording.delete(restore.ssId);
     restore.abandon?.();
+  }
+
+  /** The strategy `auto` has tried all there are of this snapshot. */
+  isSettled(ssId: string): boolean {
+    return this.#chooser.isSettled(ssId);
   }
 
   /** Forgets what was measured of a snapshot. */

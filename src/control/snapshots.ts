@@ -77,7 +77,7 @@ export class Snapshots {
   async take(input: SnapshotInput): Promise<SnapshotTaken> {
     const requested = performance.now();
     const { config, store, metrics } = this.#deps;
-    const vm = this.#deps.vms().get(input.vmId);
+    const vm = this.#deps.vms().claim(input.vmId);
     const ssId = this.#freeId(input.ssId);
     const plan = store.plan(ssId, input);
     this.#busy.add(ssId);
@@ -190,7 +190,7 @@ export class Snapshots {
     const user = this.#deps
       .vms()
       .all()
-      .find((vm) => vm.request.snapshot?.ssId === ssId);
+      .find((vm) => vm.request.snapshot?.ssId === ssId && !vm.pooled);
     if (user) {
       const message = `Snapshot ${ssId} is in use by VM ${user.vmId}. Delete the VM first.`;
       throw new SparklerError('SNAPSHOT_IN_USE', message, { field: 'ssId' });
@@ -198,6 +198,7 @@ export class Snapshots {
     this.#records.delete(ssId);
     this.#busy.add(ssId);
     try {
+      await this.#deps.vms().endPooled((vm) => vm.request.snapshot?.ssId === ssId);
       // What is being done with it comes to its end first; nothing new begins.
       await restores.locks.with({ [ssId]: 'alone' }, () => this.#remove(record));
     } finally {

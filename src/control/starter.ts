@@ -68,7 +68,8 @@ export class Starter {
     await mkdir(vm.dir, { recursive: true, mode: 0o700 });
     if (vm.request.snapshot) {
       await this.#restore(vm, spec, parts);
-      if (ahead) await this.#rehearse(vm);
+      // Whoever waits for it already is served sooner without.
+      if (ahead && !vm.turns.taken) await this.#rehearse(vm);
     } else {
       await this.#boot(vm, spec);
       await this.ensureInstance(vm);

@@ -77,6 +77,8 @@ export type VmView = {
   readonly invocations: number;
   /** An invocation is running. */
   readonly busy: boolean;
+  /** Waits in the pool for an invocation of its snapshot. */
+  readonly pooled?: true;
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
   readonly residentBytes?: number;
@@ -94,6 +96,26 @@ export interface VmInput {
   readonly vcpus?: number;
   readonly memMiB?: number;
   readonly kernel?: string;
+}
+
+/** A VM for the pool. */
+export interface PoolInput {
+  /** Default: the snapshot that was invoked or taken last. */
+  readonly ssId?: string;
+  /** Default: as the function says. */
+  readonly strategy?: StrategyChoice;
+  readonly namespace?: string;
+}
+
+/** The pool: what is in it, and what the daemon may put there by itself. */
+export interface PoolInfo {
+  readonly vms: number;
+  /** Sum of their guests' memory, MiB. */
+  readonly memMiB: number;
+  readonly maxVms: number;
+  readonly maxMemMiB: number;
+  readonly windowMs: number;
+  readonly keepMs: number;
 }
 
 export interface SnapshotInput {
@@ -186,6 +208,8 @@ export interface InvocationOutput {
   readonly vmId: string;
   readonly traceId: string;
   readonly startKind: StartKind;
+  /** Its VM was taken from the pool. */
+  readonly pooled?: true;
   /** What the handler returned, as JSON text. */
   readonly result: string;
   /** The whole request, milliseconds. */
@@ -207,7 +231,7 @@ export interface Platform {
   putFunction(input: FunctionInput): FunctionRecord;
   listFunctions(): FunctionRecord[];
   getFunction(name: string): FunctionRecord;
-  /** @throws FUNCTION_IN_USE while a VM of it runs; its snapshots are deleted with it. */
+  /** @throws FUNCTION_IN_USE while a VM of it runs; its snapshots and pooled VMs go with it. */
   deleteFunction(name: string): Promise<void>;
   /** Takes a zip or tar archive. @throws INVALID_ARCHIVE, ARCHIVE_TOO_LARGE, STORAGE_FULL. */
   putCode(name: string, archive: Readable): Promise<FunctionRecord>;
@@ -218,6 +242,12 @@ export interface Platform {
   getVm(vmId: string): Promise<VmView>;
   /** Answers at once; the VM may still be starting. Invocations of it wait. */
   createVm(input: VmInput): Promise<VmView>;
+  /**
+   * Starts a VM for the pool: restored ahead, for the next invocation of its snapshot. Answers at
+   * once; it may still be starting. @throws SNAPSHOT_NOT_FOUND, also when none is named and none
+   * exists.
+   */
+  poolVm(input: PoolInput): Promise<VmView>;
   /** Waits until the VM is gone. */
   deleteVm(vmId: string): Promise<void>;
   /** Consoles of VMs that failed lately are kept too: `keptConsoles` of the configuration. */
@@ -229,7 +259,7 @@ export interface Platform {
   /** A snapshot of its own, with its own memory file, and with what was recorded of the source. */
   copySnapshot(input: SnapshotCopyInput): Promise<SnapshotRecord>;
   patchSnapshot(ssId: string, patch: SnapshotPatch): Promise<void>;
-  /** @throws SNAPSHOT_IN_USE while a VM restored from it lives. */
+  /** @throws SNAPSHOT_IN_USE while a VM restored from it lives; its pooled VMs are ended. */
   deleteSnapshot(ssId: string): Promise<void>;
 
   /** What was recorded of snapshots, and what is made of it. */
@@ -254,6 +284,7 @@ export interface PlatformInfo {
   readonly dataDir: string;
   /** What this host does not let the daemon do, for the operator. */
   readonly warnings: readonly string[];
+  readonly pool: PoolInfo;
   /** What the last daemon left and this one ended when it started. */
   readonly reclaimed: Readonly<Record<string, number>>;
 }

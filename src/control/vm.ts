@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { GuestSession } from '../guest/index.js';
 import { asSparklerError, SparklerError, type ErrorCode } from '../errors.js';
+import type { VmEnd } from '../telemetry/index.js';
 import type { Accelerator, Drive, Machine, MachineSpec, VmStats } from '../vmm/index.js';
 import type { Reservation } from './disk.js';
 import { Turns } from './turns.js';
@@ -38,6 +39,14 @@ export interface VmParts {
   readonly snapshot?: LoadedSnapshot;
 }
 
+/** What the pool knows of a VM that waits in it. */
+export interface Pooled {
+  /** Somebody asked for it; else the pool started it by itself. */
+  readonly isAsked: boolean;
+  /** It is being ended before anybody took it. */
+  readonly ended: (vm: Vm, why: VmEnd) => void;
+}
+
 const MIB = 1024 * 1024;
 
 /** How an operation may fail because the VMM ended under it. */
@@ -67,10 +76,14 @@ export class Vm {
   /** Settles when nothing of the start is under way any more; `end` waits for it. */
   starting: Promise<void> = Promise.resolve();
   /** Settles when the VM can serve (or stands restored and paused), or its start has failed. */
-  started: Promise<void> = Promise.resolve();
+  readonly started: Promise<void>;
   isStarted = false;
   /** Restored and not yet resumed: the first invocation does it. */
   asleep = false;
+  /** Waits in the pool; cleared by whoever takes it, who then owns it. */
+  pooled: Pooled | undefined;
+  /** Ends to make room for another, which counts in its place. */
+  givesWay = false;
   /** How it was restored, until its first invocation was answered. */
   restore: VmRestore | undefined;
   /** Settles when what its first invocation teaches is stored; nothing else is done to it before. */
@@ -83,6 +96,7 @@ export class Vm {
   /** When it last began or ended work, `performance.now()`. */
   usedAt = performance.now();
   readonly #consoleAnswerBytes: number;
+  #settleStarted: (start: Promise<void>) => void = () => undefined;
   #lastConsole = '';
 
   constructor(vmId: string, request: VmRequest, dataDir: string, consoleAnswerBytes: number) {
@@ -90,6 +104,14 @@ export class Vm {
     this.request = request;
     this.dir = join(dataDir, 'vms', vmId);
     this.#consoleAnswerBytes = consoleAnswerBytes;
+    this.started = new Promise((resolve) => (this.#settleStarted = resolve));
+    // Whoever waits for it hears of a failure; when nobody does, the log has it.
+    this.started.catch(() => undefined);
+  }
+
+  /** `started` settles as `start` does. */
+  begin(start: Promise<void>): void {
+    this.#settleStarted(start);
   }
 
   get functionName(): string {
@@ -235,6 +257,7 @@ export class Vm {
       ...(machine?.pid !== undefined && { pid: machine.pid }),
       invocations: this.invocations,
       busy: this.turns.taken,
+      ...(this.pooled && { pooled: true }),
       createdAt: this.createdAt,
       ...(residentBytes !== undefined && { residentBytes }),
     };

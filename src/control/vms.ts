@@ -9,7 +9,7 @@ import { whole } from './function-input.js';
 import { newId } from './ids.js';
 import { Starter, type StarterDeps } from './starter.js';
 import type { SnapshotRecord, VmInput } from './types.js';
-import { Vm, type VmRequest } from './vm.js';
+import { Vm, type Pooled, type VmRequest } from './vm.js';
 
 export interface VmsDeps extends StarterDeps, AdmissionDeps {
   readonly functions: Functions;
@@ -20,6 +20,14 @@ export interface VmsDeps extends StarterDeps, AdmissionDeps {
 /** How often idle VMs are looked for, as a part of the idle time, and at most, milliseconds. */
 const IDLE_LOOKS = 4;
 const IDLE_LOOK_MAX_MS = 5_000;
+
+/** How a VM is created. */
+export interface Creation {
+  /** No invocation waits for it. */
+  readonly ahead?: boolean;
+  /** It is for the pool. */
+  readonly pooled?: Pooled;
+}
 
 interface Ended {
   readonly why: string;
@@ -68,13 +76,14 @@ export class Vms {
 
   /**
    * Admits and registers a VM and begins its start, which goes on after this returns: see
-   * `vm.started`. A start that fails leaves nothing behind. `ahead`: no invocation waits for it.
+   * `vm.started`. A start that fails leaves nothing behind. At the limit a pooled VM gives way.
    * @throws SparklerError what admission finds wrong; SHUTTING_DOWN.
    */
-  async create(input: VmInput, ahead = false): Promise<Vm> {
+  async create(input: VmInput, { ahead = false, pooled }: Creation = {}): Promise<Vm> {
     const request = this.#request(input);
-    const vm = this.#register(request);
+    const { vm, room } = this.#register(request, pooled);
     try {
+      await room;
       vm.reservation = await admit(vm, this.#deps);
       const parts = await partsOf(request, this.#deps);
       vm.parts = parts;
@@ -85,8 +94,23 @@ export class Vms {
       const known = vm.ending ?? asSparklerError(error);
       // Nothing was made yet: there is nothing to end but the place in the table.
       await this.#forget(vm, known);
+      vm.begin(Promise.reject(known));
       throw known;
     }
+  }
+
+  /** A VM that somebody names and is about to use: it leaves the pool. @throws as `get`. */
+  claim(vmId: string): Vm {
+    const vm = this.get(vmId);
+    vm.pooled = undefined;
+    return vm;
+  }
+
+  /** Ends the pooled VMs of which `is` holds, and waits until they are gone. */
+  async endPooled(is: (vm: Vm) => boolean): Promise<void> {
+    const pooled = this.all().filter((vm) => vm.pooled && is(vm));
+    const gone = (vm: Vm): SparklerError => notFound.vm(vm.vmId, 'what it was made of was deleted');
+    await Promise.all(pooled.map((vm) => this.end(vm, 'unused', gone(vm))));
   }
 
   /** Ends the VM and waits until it is gone. Harmless when called again. */
@@ -142,10 +166,13 @@ export class Vms {
     });
   }
 
-  #register(request: VmRequest): Vm {
+  /** `room` settles when the VM that it takes the place of is gone. */
+  #register(request: VmRequest, pooled: Pooled | undefined): { vm: Vm; room?: Promise<void> } {
     if (this.#closed) throw this.#closed;
     const { config } = this.#deps;
-    if (this.#vms.size >= config.limits.maxVms) {
+    const isFull = this.all().filter((vm) => !vm.givesWay).length >= config.limits.maxVms;
+    const before = isFull ? this.#mayGiveWay(pooled) : undefined;
+    if (isFull && before === undefined) {
       throw new SparklerError(
         'TOO_MANY_VMS',
         `There are ${this.#vms.size} VMs, which is the limit (limits.maxVms). Delete one, or wait.`,
@@ -153,14 +180,26 @@ export class Vms {
     }
     const { dataDir, limits } = config;
     const vm = new Vm(newId('vm'), request, dataDir, limits.consoleAnswerBytes);
+    vm.pooled = pooled;
     this.#vms.set(vm.vmId, vm);
-    return vm;
+    if (before === undefined) return { vm };
+    before.givesWay = true;
+    const error = notFound.vm(before.vmId, 'it was ended to make room for another');
+    return { vm, room: this.end(before, 'gave-way', error) };
+  }
+
+  /** The pool's own VMs, then those that were asked for; each only to what is worth more. */
+  #mayGiveWay(pooled: Pooled | undefined): Vm | undefined {
+    if (pooled?.isAsked === false) return undefined;
+    const waiting = this.all().filter((vm) => vm.pooled && !vm.ending);
+    const own = waiting.find((vm) => vm.pooled?.isAsked === false);
+    return own ?? (pooled ? undefined : waiting[0]);
   }
 
   #begin(vm: Vm, starting: Promise<void>): void {
     const { metrics } = this.#deps;
     vm.starting = starting;
-    vm.started = starting.then(
+    const started = starting.then(
       () => {
         vm.isStarted = true;
         vm.usedAt = performance.now();
@@ -174,8 +213,7 @@ export class Vms {
         throw failure;
       },
     );
-    // Whoever waits for it hears of it; when nobody does, the log has it.
-    vm.started.catch(() => undefined);
+    vm.begin(started);
   }
 
   /** A VM that dies, or breaks the protocol, while nobody uses it is ended all the same. */
@@ -197,6 +235,7 @@ export class Vms {
     if (snapshot && error.code === 'SNAPSHOT_UNUSABLE') store.distrust(snapshot);
     vm.ending ??= error;
     vm.endsOnPurpose = why !== 'died' && why !== 'start-failed';
+    vm.pooled?.ended(vm, why);
     // What was just recorded is worth the moment that it takes to be stored; it has its own limit.
     if (vm.endsOnPurpose) await vm.finishing;
     restores.abandon(vm);
@@ -243,7 +282,8 @@ export class Vms {
   #endIdle(idleVmMs: number): void {
     const before = performance.now() - idleVmMs;
     for (const vm of this.#vms.values()) {
-      if (!vm.isStarted || vm.ending || vm.turns.taken || vm.usedAt > before) continue;
+      // The pool ends its own.
+      if (vm.pooled || !vm.isStarted || vm.ending || vm.turns.taken || vm.usedAt > before) continue;
       const error = notFound.vm(vm.vmId, `it was ended after ${idleVmMs} ms without work`);
       void this.end(vm, 'idle', error);
     }

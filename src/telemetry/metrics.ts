@@ -33,6 +33,16 @@ export class Metrics {
   readonly #starts = this.#counter('vm_starts_total', 'VM starts that ended', ['kind', 'outcome']);
   readonly #retries = this.#counter('boot_retries_total', 'Boots that failed and were retried', []);
   readonly #ends = this.#counter('vm_ends_total', 'VMs that ended', ['reason']);
+  readonly #takes = this.#counter(
+    'pool_takes_total',
+    'Invocations of a snapshot that found a pooled VM (hit) or did not (miss)',
+    ['outcome'],
+  );
+  readonly #replaced = this.#counter(
+    'pool_replaced_total',
+    'Pooled VMs that failed before anybody was served by them',
+    [],
+  );
   readonly #reclaimed = this.#counter(
     'reclaimed_total',
     'What an earlier daemon left and this one ended',
@@ -49,6 +59,11 @@ export class Metrics {
     collectDefaultMetrics({ register: this.#registry, prefix: 'sparkler_' });
     this.#gauge('vms', 'VMs by state', ['state'], (gauge) => {
       for (const [name, count] of Object.entries(state.vmsByState())) {
+        gauge.set({ state: name }, count);
+      }
+    });
+    this.#gauge('pool_vms', 'Pooled VMs by state', ['state'], (gauge) => {
+      for (const [name, count] of Object.entries(state.pooledByState())) {
         gauge.set({ state: name }, count);
       }
     });
@@ -77,6 +92,12 @@ export class Metrics {
   }
   vmEnded(reason: VmEnd): void {
     this.#ends.inc({ reason });
+  }
+  poolTaken(outcome: 'hit' | 'miss'): void {
+    this.#takes.inc({ outcome });
+  }
+  poolReplaced(): void {
+    this.#replaced.inc();
   }
   reclaimed(counts: Readonly<Record<string, number>>): void {
     for (const [kind, count] of Object.entries(counts)) this.#reclaimed.inc({ kind }, count);
@@ -117,12 +138,17 @@ export class Metrics {
   }
 }
 
-/** Why a VM ended: asked for, idle too long, its start failed, it died, the daemon stopped. */
-export type VmEnd = 'deleted' | 'idle' | 'start-failed' | 'died' | 'shutdown';
+/**
+ * Why a VM ended: asked for, idle too long, its start failed, it died, the daemon stopped; of a
+ * pooled one also that nobody took it, or that another needed its place.
+ */
+export type VmEnd =
+  'deleted' | 'idle' | 'start-failed' | 'died' | 'shutdown' | 'unused' | 'gave-way';
 
 /** What `Metrics` reads when somebody asks for the metrics. */
 export interface MetricsState {
   vmsByState(): Readonly<Record<string, number>>;
+  pooledByState(): Readonly<Record<string, number>>;
   snapshots(): { readonly count: number; readonly diskBytes: number };
 }
 

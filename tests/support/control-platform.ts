@@ -47,6 +47,8 @@ export interface TestOptions {
   readonly freeBytes?: (folder: string) => Promise<number>;
   /** Gets the log's warnings. */
   readonly warn?: (message: string) => void;
+  /** Processors of the host, instead of the real ones; default 1. */
+  readonly cpus?: number;
 }
 
 export interface TestPlatform {
@@ -125,6 +127,8 @@ export async function testPlatform(options: TestOptions = {}): Promise<TestPlatf
       dataDir,
       cacheDir: join(dataDir, 'cache'),
       'limits.minFreeDiskMiB': 0,
+      // VMs that start by themselves: only where a test is about them.
+      'pool.maxVms': 0,
       ...options.config,
     },
   });
@@ -150,6 +154,7 @@ export async function testPlatform(options: TestOptions = {}): Promise<TestPlatf
     version: 'test',
     acceleratorReason: 'a test',
     ...(options.freeBytes && { freeBytes: options.freeBytes }),
+    cpus: options.cpus ?? 1,
   });
   if (options.dataDir === undefined) await deploy(platform, 'hello');
   const close = async (): Promise<void> => {

@@ -8,6 +8,7 @@ import type {
   InvocationOutput,
   Platform,
   PlatformInfo,
+  PoolInput,
   SnapshotCopyInput,
   SnapshotInput,
   SnapshotPatch,
@@ -166,6 +167,16 @@ export class MemoryPlatform implements Platform {
     return Promise.resolve(vm);
   }
 
+  async poolVm(input: PoolInput): Promise<VmView> {
+    const ssId = input.ssId ?? [...this.snapshots.keys()].at(-1) ?? '';
+    const { functionName } = found(this.snapshots, ssId, 'SNAPSHOT');
+    const vm = await this.createVm({ functionName, ssId });
+    const pooled: VmView = { ...vm, pooled: true };
+    this.vms.set(vm.vmId, pooled);
+    this.called('poolVm', input);
+    return pooled;
+  }
+
   async deleteVm(vmId: string): Promise<void> {
     this.called('deleteVm', vmId);
     found(this.vms, vmId, 'VM');
@@ -299,6 +310,10 @@ export class MemoryPlatform implements Platform {
       vmm: 'fake 1',
       dataDir: '/data',
       warnings: ['VMs run without cgroups of their own.'],
+      pool: {
+        ...{ vms: 1, memMiB: 512, maxVms: 2, maxMemMiB: 4096 },
+        ...{ windowMs: 60_000, keepMs: 300_000 },
+      },
       reclaimed: { vms: 2 },
     };
   }

@@ -1,5 +1,6 @@
 /** `sparkler info`. */
 import type { Command } from 'commander';
+import type { Info } from '../../client/index.js';
 import { action, examples } from '../command.js';
 import type { Io } from '../io.js';
 
@@ -7,6 +8,11 @@ import type { Io } from '../io.js';
 export function describeReclaimed(reclaimed: Readonly<Record<string, number>>): string {
   const parts = Object.entries(reclaimed).filter(([, count]) => count > 0);
   return parts.map(([kind, count]) => `${count} ${kind}`).join(', ') || 'nothing';
+}
+
+/** What is in the pool, and its limits. */
+function describePool({ vms, memMiB, maxVms, maxMemMiB }: Info['pool']): string {
+  return `${vms} of ${maxVms} VMs, ${memMiB} of ${maxMemMiB} MiB`;
 }
 
 export function infoCommand(program: Command, io: Io): void {
@@ -22,6 +28,7 @@ export function infoCommand(program: Command, io: Io): void {
             ['accelerator', `${info.accelerator} (${info.acceleratorReason})`],
             ['VMM', info.vmm],
             ['data folder', info.dataDir],
+            ['pool', describePool(info.pool)],
             ['ended at start', describeReclaimed(info.reclaimed)],
             ...info.warnings.map((warning): [string, string] => ['warning', warning]),
           ]),

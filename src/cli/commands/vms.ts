@@ -24,7 +24,7 @@ function row(vm: Vm): string[] {
     vm.vmId,
     vm.vmConf.func_name,
     vm.busy ? 'busy' : vm.state,
-    vm.ssId === undefined ? vm.startKind : `snapshot ${vm.ssId}`,
+    vm.ssId === undefined ? vm.startKind : `${vm.pooled ? 'pooled' : 'snapshot'} ${vm.ssId}`,
     String(vm.vmConf.vcpu),
     `${vm.vmConf.mem_size} MiB`,
     vm.residentBytes === undefined ? '-' : formatBytes(vm.residentBytes),

@@ -294,6 +294,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/vmms": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Start a microVM for the pool
+         * @description Restores a snapshot ahead of an invocation. The next invocation with its `ssId`, and with this strategy or none, takes the VM and only resumes it. Answers at once; the VM may still be starting.
+         */
+        post: operations["poolVm"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/vms": {
         parameters: {
             query?: never;
@@ -481,6 +501,21 @@ export interface components {
             acceleratorReason: string;
             /** @description The data folder. */
             dataDir: string;
+            /** @description MicroVMs that stand restored ahead of invocations. */
+            pool: {
+                /** @description One that nobody takes is ended after this, ms. */
+                keepMs: number;
+                /** @description Nor more guest memory than this, MiB. */
+                maxMemMiB: number;
+                /** @description The daemon keeps no more by itself. */
+                maxVms: number;
+                /** @description Sum of their guest memory, MiB. */
+                memMiB: number;
+                /** @description MicroVMs in it. */
+                vms: number;
+                /** @description Invocations count as demand for so long, ms. */
+                windowMs: number;
+            };
             /** @description What the last daemon left and this one ended when it started, by kind. */
             reclaimed: {
                 [key: string]: number;
@@ -515,7 +550,7 @@ export interface components {
             params?: string;
             /** @description `vanilla`: make all of guest memory resident before the guest runs. For measurements: the time without any paging. */
             resident?: boolean | null;
-            /** @description Without `vmId`: invoke it in a VM restored from this snapshot, which stays alive. */
+            /** @description Without `vmId`: invoke it in a VM restored from this snapshot, which stays alive; in one of the pool where one waits. */
             ssId?: string;
             /**
              * @description With `ssId`: how guest memory comes back. Default: the function's `restore_strategy`.
@@ -567,6 +602,8 @@ export interface components {
                 /** @description The VMM process answers. */
                 vmmUp?: number;
             };
+            /** @description Its VM stood restored in the pool: `vmmUp` and `stateLoaded` were reached before the request. Absent: it did not. */
+            pooled?: boolean;
             /** @description How the VM was restored; of its first invocation only. */
             restore?: {
                 /** @description How long it took for that, ms. */
@@ -810,6 +847,8 @@ export interface components {
             namespace?: string;
             /** @description Process id of the VMM. */
             pid?: number;
+            /** @description It waits in the pool for an invocation of its snapshot. Absent: it does not. */
+            pooled?: boolean;
             /** @description Resident memory of the VMM process, bytes. */
             residentBytes?: number;
             /** @description The snapshot that it was restored from. */
@@ -874,6 +913,23 @@ export interface components {
             ssId?: string;
             /** @description vCPUs. Default: the function's. */
             vcpu?: number;
+        };
+        /** @description A microVM for the pool. */
+        VMMInput: {
+            /** @description Restore as REAP does: the same as `strategy: reap`. */
+            enableReap?: boolean | null;
+            /**
+             * @description The network slot. A string; not in this version: only "" or null is accepted.
+             * @enum {unknown}
+             */
+            namespace?: "" | null;
+            /** @description The snapshot that it is restored from. Default: the one that was invoked or taken last. */
+            ssId?: string;
+            /**
+             * @description How guest memory comes back. Default: the function's `restore_strategy`.
+             * @enum {string}
+             */
+            strategy?: "vanilla" | "cached" | "reap" | "faasnap" | "populate" | "auto";
         };
         /** @description What is known of the working set of a snapshot. */
         WorkingSet: {
@@ -3108,6 +3164,111 @@ export interface operations {
                 };
             };
             /** @description `DEPENDENCY_MISSING`, `VMM_FAILED`, `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SHUTTING_DOWN` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    poolVm: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VMMInput"];
+            };
+        };
+        responses: {
+            /** @description A microVM. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VM"];
+                };
+            };
+            /** @description `UNSUPPORTED_FIELD`, `MEMORY_TOO_SMALL`, `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SNAPSHOT_NOT_FOUND`, `IMAGE_NOT_FOUND`, `KERNEL_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SNAPSHOT_UNUSABLE`, `FUNCTION_HAS_NO_CODE`, `STORAGE_FULL` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `BODY_TOO_LARGE` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `TOO_MANY_VMS` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `INTERNAL` */
             500: {
                 headers: {
                     [name: string]: unknown;

@@ -35,7 +35,7 @@ async function firstTime(context: RestoreContext): Promise<PreparedRestore> {
   const { memoryPath } = sets.snapshot;
   if (!mayRecord) {
     const why = 'another invocation is being recorded; pages come on demand';
-    return { memory: { kind: 'file' }, why, records: false };
+    return { memory: { kind: 'file' }, why, records: false, unlearned: true };
   }
   // The recording sees what comes into the page cache: it must not be there already.
   await dropCache(memoryPath, limitMs);
@@ -45,6 +45,7 @@ async function firstTime(context: RestoreContext): Promise<PreparedRestore> {
     memory: { kind: 'file' },
     why: 'nothing is recorded yet: this invocation is, from a dropped page cache',
     records: true,
+    unlearned: true,
     ...recordLayers(context, pace, async () => void (await makeFaasnapFile(sets))),
   };
 }

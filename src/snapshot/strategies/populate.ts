@@ -33,14 +33,15 @@ function firstTime(context: RestoreContext): PreparedRestore {
   const { sets, mayRecord } = context;
   if (!mayRecord) {
     const why = 'another invocation is being recorded; pages come on demand';
-    return { memory: { kind: 'file' }, why, records: false };
+    return { memory: { kind: 'file' }, why, records: false, unlearned: true };
   }
   const recording = recordTrace(context, async () => void (await makePopulateFile(sets)));
-  return { ...recording, why: 'nothing is recorded yet: this invocation is', records: true };
+  const why = 'nothing is recorded yet: this invocation is';
+  return { ...recording, why, records: true, unlearned: true };
 }
 
 async function overWorkingSet(context: RestoreContext): Promise<PreparedRestore> {
-  const { sets, cache } = context;
+  const { sets, cache, mayRecord } = context;
   const set = await sets.file('populate');
   if (set === undefined) return firstTime(context);
   const { manifest } = sets.snapshot;
@@ -60,7 +61,8 @@ async function overWorkingSet(context: RestoreContext): Promise<PreparedRestore>
     why: `${set.regions.length} regions in the order of first touch are populated beside the restore, ${pages === undefined ? 'none' : pages.length} pages of them for writing`,
     records: false,
     beside: cache.once(path, () => sets.load('populate')),
-    ...(pages === undefined ? { finish: learnWritten(context) } : {}),
+    ...(pages === undefined && { unlearned: true }),
+    ...(pages === undefined && mayRecord && { finish: learnWritten(context) }),
   };
 }
 

@@ -34,10 +34,11 @@ function firstTime(context: RestoreContext): PreparedRestore {
   const { sumsPath } = sets.snapshot;
   if (!mayRecord) {
     const why = 'another invocation is being recorded; pages come on demand';
-    return { memory: { kind: 'userfault', sumsPath }, why, records: false };
+    return { memory: { kind: 'userfault', sumsPath }, why, records: false, unlearned: true };
   }
   const recording = recordTrace(context, async () => void (await makeReapFile(sets)));
-  return { ...recording, why: 'nothing is recorded yet: this invocation is', records: true };
+  const why = 'nothing is recorded yet: this invocation is';
+  return { ...recording, why, records: true, unlearned: true };
 }
 
 /** All pages of all traces by their addresses, neighbours joined. False when there is no trace. */

@@ -45,7 +45,7 @@ export interface RestoreContext {
   readonly dir: string;
   /** Traces that are kept of a snapshot. */
   readonly keepTraces: number;
-  /** Nobody else records this snapshot at the moment. */
+  /** It is for an invocation, and nobody else records this snapshot at the moment. */
   readonly mayRecord: boolean;
   /** Time limit of dropping and loading caches, milliseconds. */
   readonly limitMs: number;
@@ -58,6 +58,11 @@ export interface PreparedRestore {
   readonly why: string;
   /** This restore's invocation is recorded. */
   readonly records: boolean;
+  /**
+   * Something of this snapshot is not recorded yet that the strategy works with: the restore of an
+   * invocation records it, one that may not record is worse for the lack of it.
+   */
+  readonly unlearned?: boolean;
   /** Work that goes on beside the restore; it settles by itself. A failure ends the restore. */
   readonly beside?: Promise<void>;
   /** Called when the VMM has its process, before it loads anything. */
