@@ -239,7 +239,7 @@ describe('strategies', () => {
     ['none named by the invocation', { strategy: 'cached' }, {}, true],
     ['another named', {}, { strategy: 'cached' }, false],
     ['the default named by the invocation', {}, { strategy: 'vanilla' }, true],
-    ['options', {}, { strategy: 'vanilla', options: { directIo: true } }, false],
+    ['options', {}, { strategy: 'vanilla', options: { resident: true } }, false],
     ['a recording', {}, { options: { record: { intervalMs: 1 } } }, false],
   ] as const)('%s', async (_, pool, restore, isTaken) => {
     await open({ capabilities: { hasProcess: true } });

@@ -134,7 +134,10 @@ export class FakeHandle implements VmHandle {
       const memory = await open(memoryPath, 'wx');
       await memory.truncate(this.spec.memMiB * MIB);
       const page = Buffer.alloc(PAGE_BYTES, state);
-      for (const number of USED_PAGES) await memory.write(page, 0, PAGE_BYTES, number * PAGE_BYTES);
+      const pages = (this.spec.memMiB * MIB) / PAGE_BYTES;
+      for (const number of USED_PAGES.filter((used) => used < pages)) {
+        await memory.write(page, 0, PAGE_BYTES, number * PAGE_BYTES);
+      }
       await memory.close();
       this.#memoryIsFile = false;
     } catch (error) {
