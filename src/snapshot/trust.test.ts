@@ -1,0 +1,59 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { TrustedFiles } from './trust.js';
+
+let dir: string;
+let path: string;
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'trust-'));
+  path = join(dir, 'file');
+  writeFileSync(path, 'one');
+});
+afterEach(() => rmSync(dir, { recursive: true }));
+
+describe('a trusted file', () => {
+  it('is checked once, for each thing that it is compared with', async () => {
+    const trusted = new TrustedFiles();
+    const checks: string[] = [];
+    for (const proof of ['a', 'a', 'b', 'b', 'a']) {
+      await trusted.verify(path, proof, () => Promise.resolve(void checks.push(proof)));
+    }
+    expect(checks).toEqual(['a', 'b', 'a']);
+  });
+
+  it('is checked again when it was forgotten, also with its folder', async () => {
+    const trusted = new TrustedFiles();
+    let checks = 0;
+    const verify = (): Promise<void> =>
+      trusted.verify(path, '', () => Promise.resolve(void checks++));
+    await verify();
+    trusted.forget(path);
+    await verify();
+    trusted.forgetIn(dir);
+    await verify();
+    expect(checks).toBe(3);
+  });
+
+  it('is checked again when it changed during its check, also for who waited for that', async () => {
+    const trusted = new TrustedFiles();
+    const found: string[] = [];
+    const check = async (): Promise<void> => {
+      found.push('check');
+      if (found.length === 1) writeFileSync(path, 'longer');
+      return Promise.resolve();
+    };
+    await Promise.all([trusted.verify(path, '', check), trusted.verify(path, '', check)]);
+    expect(found.length).toBeGreaterThan(1);
+  });
+
+  it('is refused when it goes on changing', async () => {
+    const trusted = new TrustedFiles();
+    let text = 'x';
+    const check = (): Promise<void> => Promise.resolve(writeFileSync(path, (text += 'x')));
+    await expect(trusted.verify(path, '', check)).rejects.toMatchObject({
+      code: 'SNAPSHOT_UNUSABLE',
+    });
+  });
+});
