@@ -2,8 +2,7 @@
  * However a snapshot is restored, the guest sees the snapshot's bytes: all of its memory is compared
  * page by page before it runs, and a function that runs in it reads what it had written.
  */
-import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync } from 'node:fs';
+import { copyFileSync, existsSync, linkSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -147,10 +146,8 @@ async function withRegions(
 ): Promise<LoadedSnapshot> {
   const plan = bench.store.plan(ssId, { regions });
   await bench.store.prepare(plan);
-  const cp = (from: string, to: string): unknown =>
-    execFileSync('cp', ['--sparse=always', '--reflink=auto', from, to]);
-  cp(source.memoryPath, plan.files.memoryPath);
-  cp(join(source.dir, 'state'), plan.files.statePath);
+  linkSync(source.memoryPath, plan.files.memoryPath);
+  copyFileSync(source.statePath, plan.files.statePath);
   const { manifest } = source;
   await bench.store.commit(plan, manifest);
   for (const name of ['layers.rec', 'trace-1.rec', 'written.rec']) {
