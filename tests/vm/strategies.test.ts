@@ -113,6 +113,8 @@ afterAll(async () => {
 const differences = (vm: LiveVm, { memoryPath }: LoadedSnapshot): Promise<number[]> =>
   differingPages(differs, vm.machine.pid ?? 0, MEM_MIB, memoryPath);
 
+const bits = (byte: number): number => byte.toString(2).replaceAll('0', '').length;
+
 /** What the memory came from, and what was learned. */
 interface Outcome {
   readonly kind: string;
@@ -156,6 +158,7 @@ async function withRegions(
   return bench.store.loadAnywhere({ ssId });
 }
 
+/** In this order: what one test records, those after it use. */
 describe('the memory of a clone is that of its snapshot', () => {
   it('vanilla', async () => {
     expect(await proved(source, 'vanilla')).toMatchObject({ kind: 'file', records: false });
@@ -180,6 +183,18 @@ describe('the memory of a clone is that of its snapshot', () => {
   it.each(MAPPINGS)('faasnap, %o', async (mappings) => {
     const outcome = await proved(source, 'faasnap', { mappings });
     expect(outcome).toMatchObject({ kind: 'layers', records: false });
+  });
+
+  it('pages that are only read stay everybody’s', async () => {
+    const vm = await bench.restore(source, 'faasnap');
+    const own = async (): Promise<number> =>
+      (await vm.machine.privatePages()).reduce((sum, byte) => sum + bits(byte), 0);
+    const before = await own();
+    expect(await differences(vm, source)).toEqual([]);
+    expect(await own()).toBe(before);
+    await bench.wake(vm);
+    await bench.invoke(vm, { write: [0, 1, 2] });
+    expect(await own()).toBeGreaterThan(before);
   });
 
   it('faasnap, populated by the VMM', async () => {
