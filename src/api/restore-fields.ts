@@ -53,8 +53,7 @@ export const restoreFields = {
   wsSingleRead: flag('`reap`: read the working-set file in a single read.'),
 };
 
-const Fields = Type.Object(restoreFields);
-type FieldValues = Static<typeof Fields>;
+type FieldValues = Static<Type.TObject<typeof restoreFields>>;
 
 /**
  * What the fields ask for; undefined when they ask for nothing. Clients of the original send all of

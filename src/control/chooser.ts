@@ -39,7 +39,7 @@ export class Chooser {
     this.#sources = sources;
   }
 
-  async choose(wanted: StrategyChoice, sets: WorkingSets): Promise<Chosen> {
+  choose(wanted: StrategyChoice, sets: WorkingSets): Chosen {
     if (wanted !== 'auto') return { strategy: wanted, why: '' };
     const { ssId } = sets.snapshot.manifest;
     const count = (this.#choices.get(ssId) ?? 0) + 1;

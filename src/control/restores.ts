@@ -70,13 +70,15 @@ export class Restores {
     const sets = this.sets(loaded);
     const choice = vm.request.restore ?? {};
     const wanted = choice.strategy ?? vm.request.fn.restoreStrategy;
-    const chosen = await this.#chooser.choose(wanted, sets);
+    const chosen = this.#chooser.choose(wanted, sets);
     const strategy = strategyOf(chosen.strategy, driver.capabilities);
     // Restored ahead, nobody knows yet what will be invoked, and the rehearsal is not it.
     const mayRecord = choice.event !== undefined && !this.#recording.has(ssId);
     // Held from now on: another restore may be prepared while this one is.
     if (mayRecord) this.#recording.add(ssId);
-    const release = (): void => void (mayRecord && this.#recording.delete(ssId));
+    const release = (): void => {
+      if (mayRecord) this.#recording.delete(ssId);
+    };
     const preparing = strategy.prepare({
       sets,
       cache: store.cache,

@@ -45,7 +45,7 @@ async function firstTime(context: RestoreContext): Promise<PreparedRestore> {
     memory: { kind: 'file' },
     why: 'nothing is recorded yet: this invocation is, from a dropped page cache',
     records: true,
-    ...recordLayers(context, pace, async () => void (await makeFaasnapFile(sets))),
+    ...recordLayers(context, pace, () => makeFaasnapFile(sets)),
   };
 }
 
