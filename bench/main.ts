@@ -1,12 +1,33 @@
 /** The benchmarks' command line: `npm run bench -- NAME`. One subcommand for each benchmark. */
 import { tmpdir } from 'node:os';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { benchGvisor } from './gvisor-bench.js';
 import { freshSeed } from './random.js';
 import { benchPaging } from './paging/index.js';
 import { PAGING_LIMITS } from './paging/ratios.js';
 import { pagingTable } from './paging/table.js';
 import { type Limit, type Report, reportTable } from './report.js';
+import { RESTORE_LIMITS } from './restore/derived.js';
+import { benchRestore } from './restore/run.js';
+import { restoreTable } from './restore/table.js';
 import { benchStart, START_CASES, START_LIMITS } from './start.js';
+
+interface RestoreFlags {
+  readonly json?: true;
+  readonly quick?: true;
+  readonly rounds?: number;
+  readonly clones?: number;
+  readonly sustained?: number;
+  readonly functions?: readonly string[];
+  readonly seed?: number;
+}
+
+interface GvisorFlags {
+  readonly json?: true;
+  readonly quick?: true;
+  readonly rounds?: number;
+  readonly seed?: number;
+}
 
 interface StartFlags {
   readonly json?: true;
@@ -37,6 +58,15 @@ const QUICK = { rounds: 3, kills: 0, warmCalls: 200, restMs: 1000, roundsForMs: 
 
 const FULL_PAGING = { rounds: 10, roundsForMs: Infinity };
 const QUICK_PAGING = { rounds: 3, roundsForMs: 25_000 };
+
+const FULL_RESTORE = { rounds: 10, clones: 50, sustainedMs: 60_000, roundsForMs: Infinity };
+const QUICK_RESTORE = { rounds: 1, clones: 0, sustainedMs: 0, roundsForMs: 20_000 };
+/** What `--quick` restores. */
+const QUICK_FUNCTIONS = ['hello', 'json'];
+
+/** Of `bench gvisor`; half a second each. */
+const GVISOR_ROUNDS = 20;
+const GVISOR_QUICK_ROUNDS = 5;
 
 const EXIT_FAILED = 1;
 const EXIT_INTERRUPTED = 130;
@@ -95,6 +125,30 @@ async function paging(flags: PagingFlags, signal: AbortSignal): Promise<void> {
   print(report, PAGING_LIMITS, json, pagingTable);
 }
 
+async function restore(flags: RestoreFlags, signal: AbortSignal): Promise<void> {
+  const { json = false, quick = false, functions, rounds, clones, sustained } = flags;
+  const seed = seedOf(flags);
+  say(`seed ${seed}: give --seed ${seed} for the same order`);
+  const defaults = quick ? QUICK_RESTORE : FULL_RESTORE;
+  const report = await benchRestore({
+    rounds: rounds ?? defaults.rounds,
+    clones: clones ?? defaults.clones,
+    sustainedMs: sustained ?? defaults.sustainedMs,
+    roundsForMs: defaults.roundsForMs,
+    functions: functions ?? (quick ? QUICK_FUNCTIONS : undefined),
+    ...{ seed, signal, say },
+  });
+  print(report, RESTORE_LIMITS, json, restoreTable);
+}
+
+async function gvisor(flags: GvisorFlags, signal: AbortSignal): Promise<void> {
+  const { json = false, quick = false } = flags;
+  const { rounds = quick ? GVISOR_QUICK_ROUNDS : GVISOR_ROUNDS } = flags;
+  const seed = seedOf(flags);
+  say(`seed ${seed}: give --seed ${seed} for the same order`);
+  print(await benchGvisor({ rounds, seed, signal, say }), [], json);
+}
+
 function program(signal: AbortSignal): Command {
   const command = new Command('bench').description('Benchmarks of Sparkler itself.');
   command
@@ -112,6 +166,17 @@ function program(signal: AbortSignal): Command {
     .addOption(new Option('--only <case...>', 'run only these').choices(START_CASES))
     .action((flags: StartFlags) => start(flags, signal));
   command
+    .command('restore')
+    .description('Every restore strategy over the benchmark functions, and gVisor beside them.')
+    .option('--json', 'print one JSON document on stdout')
+    .option('--quick', 'end within a minute or so: two functions, one round, no clones')
+    .option('--rounds <n>', `restores of each case; default ${FULL_RESTORE.rounds}`, wholeFrom(1))
+    .option('--clones <n>', `alive at once; default ${FULL_RESTORE.clones}`, wholeFrom(0))
+    .option('--sustained <ms>', 'restores one after the other for so long', wholeFrom(0))
+    .option('--functions <name...>', 'only these of functions/benchmarks.json')
+    .option('--seed <n>', 'repeats an order; default as for start', wholeFrom(0))
+    .action((flags: RestoreFlags) => restore(flags, signal));
+  command
     .command('paging')
     .description('Each way of bringing memory in, replaying page touches without a VM.')
     .option('--json', 'print one JSON document on stdout')
@@ -126,6 +191,18 @@ function program(signal: AbortSignal): Command {
     .option('--dir <folder>', 'for temporary files, on the disk to measure; default $TMPDIR')
     .option('--work <us>', "the guest's work after each touch, microseconds", wholeFrom(0))
     .action((flags: PagingFlags) => paging(flags, signal));
+  command
+    .command('gvisor')
+    .description('The yardstick: how long gVisor takes to restore hello.')
+    .option('--json', 'print one JSON document on stdout')
+    .option('--quick', `${GVISOR_QUICK_ROUNDS} rounds`)
+    .option('--rounds <n>', `restores of each case; default ${GVISOR_ROUNDS}`, wholeFrom(1))
+    .option(
+      '--seed <n>',
+      'repeats an order; default $SPARKLER_TEST_SEED or a new one',
+      wholeFrom(0),
+    )
+    .action((flags: GvisorFlags) => gvisor(flags, signal));
   return command;
 }
 

@@ -169,6 +169,7 @@ function listAndTake(app: Api, { platform }: ApiContext): void {
             'PATH_NOT_ALLOWED',
             'OPERATION_UNSUPPORTED',
             'FUNCTION_NOT_FROZEN',
+            'GUEST_NOT_READY',
             'VMM_FAILED',
             'VM_DIED',
             'STORAGE_FULL',

@@ -87,10 +87,18 @@ export async function admitCopy(
  */
 export async function partsOf(request: VmRequest, deps: AdmissionDeps): Promise<VmParts> {
   const { images, functions, store, driver } = deps;
-  const [image, kernel] = await Promise.all([
-    images.image(request.image),
-    images.kernel(request.kernel),
-  ]);
+  const resolving = Promise.all([images.image(request.image), images.kernel(request.kernel)]);
+  // The snapshot's files are read meanwhile.
+  const fitness = resolving.then(([image, kernel]) => ({
+    vmm: driver.capabilities,
+    imageId: image.id,
+    kernelId: kernel.id,
+  }));
+  const loading = request.snapshot && store.load(request.snapshot, fitness);
+  // Awaited below, unless something else is wrong first.
+  fitness.catch(() => undefined);
+  loading?.catch(() => undefined);
+  const [image, kernel] = await resolving;
   if (request.memMiB < image.minMemMiB) {
     throw new SparklerError(
       'MEMORY_TOO_SMALL',
@@ -99,14 +107,8 @@ export async function partsOf(request: VmRequest, deps: AdmissionDeps): Promise<
     );
   }
   const codePath = functions.drive(request.fn.name, request.codeId);
-  if (request.snapshot === undefined) {
-    return { image, kernel, codePath, kernelArgs: '', instances: [] };
-  }
-  const snapshot = await store.load(request.snapshot, {
-    vmm: driver.capabilities,
-    imageId: image.id,
-    kernelId: kernel.id,
-  });
+  if (loading === undefined) return { image, kernel, codePath, kernelArgs: '', instances: [] };
+  const snapshot = await loading;
   const { kernelArgs, instances } = snapshot.manifest;
   return { image, kernel, codePath, kernelArgs, instances, snapshot };
 }

@@ -215,8 +215,9 @@ class LocalPlatform implements Platform {
   }
 
   async #close(): Promise<void> {
-    const { config, registry, store, logger } = this.#deps;
-    const all = Promise.all([this.#vms.close(shuttingDown()), store.settled()]);
+    const { config, registry, store, logger, driver } = this.#deps;
+    const vms = this.#vms.close(shuttingDown()).then(() => driver.close?.());
+    const all = Promise.all([vms, store.settled()]);
     try {
       await within(all, config.timeouts.shutdownMs);
     } catch (error) {

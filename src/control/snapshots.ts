@@ -12,7 +12,7 @@ import {
   type SnapshotStore,
 } from '../snapshot/index.js';
 import type { Metrics } from '../telemetry/index.js';
-import type { Machine, VmmDriver, VmState } from '../vmm/index.js';
+import type { Machine, VmmDriver } from '../vmm/index.js';
 import { admitCopy, admitSnapshot } from './admission.js';
 import type { DiskLedger } from './disk.js';
 import { invalid, notFound } from './errors.js';
@@ -316,16 +316,16 @@ async function write(machine: Machine, session: GuestSession, plan: SnapshotPlan
     try {
       await machine.snapshot(plan.files);
     } finally {
-      if (isNow(machine, 'paused')) await machine.resume();
+      if (stands(machine, 'paused')) await machine.resume();
     }
   } finally {
     // A guest that does not confirm is ended: see `thaw`.
-    if (isNow(machine, 'running')) await session.thaw();
+    if (stands(machine, 'running')) await session.thaw();
   }
   return performance.now() - before;
 }
 
 /** A function, since the state changes behind the compiler's back. */
-function isNow(machine: Machine, state: VmState): boolean {
+function stands(machine: Machine, state: Machine['state']): boolean {
   return machine.state === state;
 }

@@ -128,7 +128,7 @@ export interface SnapshotRecord {
   readonly diskBytes: number;
 }
 
-/** How long taking a snapshot took, milliseconds. `paused`: the guest stood still for so long. */
+/** How long taking a snapshot took, milliseconds. `paused`: functions stood still for so long. */
 export interface SnapshotTaken {
   readonly snapshot: SnapshotRecord;
   readonly totalMs: number;

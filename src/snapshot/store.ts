@@ -234,9 +234,9 @@ export class SnapshotStore {
    * only when they are not as they were when they were last found whole: see TrustedFiles.
    * @throws SparklerError SNAPSHOT_UNUSABLE with the reason.
    */
-  async load(record: StoredSnapshot, fitness: Fitness): Promise<LoadedSnapshot> {
+  async load(record: StoredSnapshot, fitness: Fitness | Promise<Fitness>): Promise<LoadedSnapshot> {
     const loaded = await this.loadAnywhere(record);
-    const misfit = findMisfit(loaded.manifest, fitness);
+    const misfit = findMisfit(loaded.manifest, await fitness);
     if (misfit !== undefined) throw unusable(misfit);
     return loaded;
   }

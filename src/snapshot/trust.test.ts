@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -61,5 +61,38 @@ describe('a trusted file', () => {
     await expect(trusted.verify(path, '', check)).rejects.toMatchObject({
       code: 'SNAPSHOT_UNUSABLE',
     });
+  });
+
+  it.each([
+    ['longer', () => writeFileSync(path, 'one and more')],
+    ['dated otherwise', () => utimesSync(path, new Date(), new Date(Date.now() + 5000))],
+    [
+      'replaced by one of the same size and date',
+      () => {
+        const { atime, mtime } = statSync(path);
+        writeFileSync(`${path}.new`, 'two');
+        utimesSync(`${path}.new`, atime, mtime);
+        renameSync(`${path}.new`, path);
+      },
+    ],
+  ])('is checked again when it is %s', async (_what, change) => {
+    const trusted = new TrustedFiles();
+    let checks = 0;
+    const verify = (): Promise<void> =>
+      trusted.verify(path, '', () => Promise.resolve(void checks++));
+    await verify();
+    change();
+    await verify();
+    expect(checks).toBe(2);
+  });
+
+  it('may be trusted as it looked before it was read, and not otherwise', async () => {
+    const trusted = new TrustedFiles();
+    const look = await trusted.look(path);
+    writeFileSync(path, 'longer');
+    trusted.trust(path, '', look);
+    let checks = 0;
+    await trusted.verify(path, '', () => Promise.resolve(void checks++));
+    expect(checks).toBe(1);
   });
 });

@@ -220,4 +220,6 @@ export interface VmmDriver {
    * @throws SparklerError OPERATION_UNSUPPORTED for a source that `memorySources` does not list.
    */
   restore(spec: MachineSpec, files: SnapshotFiles, memory: MemorySource): Promise<VmHandle>;
+  /** Ends what the driver keeps ahead of VMs; no VM of it may be alive. Never rejects. */
+  close?(): Promise<void>;
 }

@@ -20,6 +20,7 @@ export { bootMachine, restoreMachine, type Machine, type MachineLimits } from '.
 export { nextState, TRANSITIONS, type MachineOperation } from './transitions.js';
 export {
   footprintOf,
+  type AheadObserver,
   type FootprintDriver,
   type ObservedSpec,
   type ProcessHandle,

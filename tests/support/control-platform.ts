@@ -39,6 +39,8 @@ export interface TestOptions {
   readonly config?: Readonly<Record<string, unknown>>;
   readonly faults?: (spec: MachineSpec, start: number) => FakeFaults | undefined;
   readonly capabilities?: Partial<VmmCapabilities>;
+  /** Why guests cannot be frozen; undefined: they can. */
+  readonly unfreezable?: () => string | undefined;
   readonly image?: Partial<ImageInfo>;
   readonly kernel?: Partial<KernelInfo>;
   /** Free bytes of the file system of a folder, instead of the real ones. */
@@ -107,6 +109,7 @@ export function testDriver(options: TestOptions = {}): FakeDriver {
       load: (spec) => {
         if (spec.handler.startsWith('missing.')) throw new TypeError('no such handler');
       },
+      ...(options.unfreezable && { unfreezable: options.unfreezable }),
     }),
     ...(options.faults && { faults: options.faults }),
     ...(options.capabilities && { capabilities: options.capabilities }),

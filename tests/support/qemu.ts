@@ -12,6 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { expect } from 'vitest';
 import { loadConfig, type Config } from '../../src/config/index.js';
 import { resolveImage, resolveKernel } from '../../src/image/index.js';
 import {
@@ -36,7 +37,8 @@ export interface QemuUnderTest {
   readonly dir: string;
   /** Cgroups that are left. */
   leftovers(): string[];
-  dispose(): void;
+  /** Ends what the driver keeps; fails when a cgroup is left. */
+  dispose(): Promise<void>;
 }
 
 const nativeDir = join(REPOSITORY, 'build/native');
@@ -60,12 +62,19 @@ export async function qemuUnderTest(
     firstUid: config.vmm.firstUid,
     uidCount: config.vmm.uidCount,
     tbSizeMiB: config.vmm.tbSizeMiB,
+    templates: config.vmm.templates,
     consoleBytes: config.limits.consoleBytes,
     closeMs: config.timeouts.closeMs,
     startMs: config.timeouts.vmmStartMs,
     restoreMs: config.timeouts.restoreMs,
     pageServerMs: config.timeouts.pageServerMs,
   });
+  const groups = (): string[] =>
+    existsSync(cgroupRoot)
+      ? readdirSync(cgroupRoot, { withFileTypes: true })
+          .filter((entry) => entry.isDirectory())
+          .map((entry) => entry.name)
+      : [];
   return {
     ...{ driver, config, dir },
     ...{ kernelPath: kernel.kernelPath, initrdPath: kernel.initrdPath },
@@ -74,13 +83,13 @@ export async function qemuUnderTest(
       { id: 'root', path: image.rootPath },
       { id: 'code', path: code },
     ],
-    leftovers: () =>
-      existsSync(cgroupRoot)
-        ? readdirSync(cgroupRoot, { withFileTypes: true })
-            .filter((entry) => entry.isDirectory())
-            .map((entry) => entry.name)
-        : [],
-    dispose: () => rmSync(dir, { recursive: true, force: true }),
+    // Templates wait for the next restore; `dispose` looks whether they go.
+    leftovers: () => groups().filter((group) => !group.startsWith('template-')),
+    dispose: async () => {
+      await driver.close?.();
+      rmSync(dir, { recursive: true, force: true });
+      expect(groups()).toEqual([]);
+    },
   };
 }
 

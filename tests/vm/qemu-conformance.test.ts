@@ -23,9 +23,6 @@ describeDriver('qemu', async () => {
     kill: (machine) => process.kill(machine.pid ?? 0, 'SIGKILL'),
     leftovers: () => Promise.resolve(under.leftovers()),
     broken: (spec) => ({ ...spec, kernelPath: `${dir}/code.erofs` }),
-    dispose: () => {
-      under.dispose();
-      return Promise.resolve();
-    },
+    dispose: () => under.dispose(),
   };
 });

@@ -107,7 +107,7 @@ afterEach(async () => {
 afterAll(async () => {
   await bench.end();
   await bench.store.settled();
-  under.dispose();
+  await under.dispose();
 });
 
 const differences = (vm: LiveVm, { memoryPath }: LoadedSnapshot): Promise<number[]> =>

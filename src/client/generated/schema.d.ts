@@ -1857,7 +1857,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `VM_DIED` */
+            /** @description `GUEST_NOT_READY`, `VM_DIED` */
             424: {
                 headers: {
                     [name: string]: unknown;
