@@ -7,8 +7,7 @@ import type { Accelerator, Drive, Machine, MachineSpec, VmStats } from '../vmm/i
 import type { Reservation } from './disk.js';
 import { Turns } from './turns.js';
 import type { ImageInfo, KernelInfo } from './ports.js';
-import type { LoadedSnapshot } from '../snapshot/index.js';
-import type { VmRestore } from './restores.js';
+import type { LoadedSnapshot, PreparedRestore, StrategyName } from '../snapshot/index.js';
 import type { FunctionRecord, RestoreChoice, SnapshotRecord, VmView } from './types.js';
 import { withConsole } from './errors.js';
 
@@ -24,6 +23,12 @@ export interface VmRequest {
   readonly namespace?: string;
   /** How the snapshot is restored. */
   readonly restore?: RestoreChoice;
+}
+
+/** A VM's restore, from its preparation until its first invocation was answered. */
+export interface VmRestore extends PreparedRestore {
+  readonly strategy: StrategyName;
+  readonly ssId: string;
 }
 
 /** Where the parts lie; known once admission has looked. */
