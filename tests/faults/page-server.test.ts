@@ -58,10 +58,7 @@ afterEach(async () => {
   expect(await home.settled(10_000)).toEqual([]);
   expect(await daemon.client.vms.list()).toEqual([]);
 });
-afterAll(async () => {
-  await daemon.stop();
-  await home.dispose();
-});
+afterAll(() => home.dispose());
 
 /** Its code, or what it answered. */
 async function outcome(work: Promise<{ readonly result: string }>): Promise<string> {

@@ -21,7 +21,7 @@ const MIB = 1024 * 1024;
 const PAGE_BYTES = 4096;
 
 /** Pages of guest memory that hold something: the guest's state, again and again. */
-const USED_PAGES = [1, 2, 3, 40, 100, 101, 102, 4000];
+const USED_PAGES = [1, 2, 3, 40, 100, 101, 102, 200];
 /** The page that a guest writes first. */
 const WRITTEN_PAGE = 40;
 
