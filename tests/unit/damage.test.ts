@@ -205,11 +205,8 @@ describe('random damage', () => {
       for (const other of made) rmSync(at(other), { force: true });
       const { what, isOne } = damage(at(name), kindOf(number));
       warnings.length = 0;
-      const answer = await count(
-        'whole',
-        strategy,
-        strategy === 'reap' ? { directIo: random(2) === 0 } : {},
-      );
+      const directIo = random(2) === 0;
+      const answer = await count('whole', strategy, strategy === 'reap' ? { directIo } : {});
       expect(answer.count, what).toBe(5);
       const dropped = warnings.filter((message) => message.includes(`${name} was dropped`));
       expect(dropped.length, `${what}: ${warnings.join()}`).toBe(isOne ? 1 : 0);
