@@ -40,7 +40,7 @@ export class Chooser {
   }
 
   /** @param isMeasured an invocation waits for it: only then another look teaches something. */
-  async choose(wanted: StrategyChoice, sets: WorkingSets, isMeasured: boolean): Promise<Chosen> {
+  choose(wanted: StrategyChoice, sets: WorkingSets, isMeasured: boolean): Chosen {
     if (wanted !== 'auto') return { strategy: wanted, why: '' };
     const { ssId } = sets.snapshot.manifest;
     const count = isMeasured ? (this.#choices.get(ssId) ?? 0) + 1 : 1;

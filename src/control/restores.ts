@@ -6,27 +6,19 @@ import {
   strategyOf,
   WorkingSets,
   type LoadedSnapshot,
-  type PreparedRestore,
   type SnapshotStore,
-  type StrategyName,
 } from '../snapshot/index.js';
 import type { Logger } from '../telemetry/index.js';
 import { within, type VmmDriver } from '../vmm/index.js';
 import { Chooser } from './chooser.js';
-import type { RestoreChoice, RestoreInfo } from './types.js';
-import type { Vm } from './vm.js';
+import type { RestoreInfo } from './types.js';
+import type { Vm, VmRestore } from './vm.js';
 
 export interface RestoresDeps {
   readonly config: Config;
   readonly driver: VmmDriver;
   readonly store: SnapshotStore;
   readonly logger: Logger;
-}
-
-/** A VM's restore, from its preparation until its first invocation was answered. */
-export interface VmRestore extends PreparedRestore {
-  readonly strategy: StrategyName;
-  readonly ssId: string;
 }
 
 export class Restores {
@@ -60,7 +52,7 @@ export class Restores {
     const choice = vm.request.restore ?? {};
     const wanted = choice.strategy ?? vm.request.fn.restoreStrategy;
     const forInvocation = choice.event !== undefined;
-    const chosen = await this.#chooser.choose(wanted, sets, forInvocation);
+    const chosen = this.#chooser.choose(wanted, sets, forInvocation);
     const strategy = strategyOf(chosen.strategy, driver.capabilities.memorySources);
     const prepared = await strategy.prepare({
       sets,
@@ -132,12 +124,4 @@ export class Restores {
       if (restore.records) this.#recording.delete(restore.ssId);
     }
   }
-}
-
-/** The choice of an invocation, with the event that it may record. */
-export function choiceOf(
-  choice: RestoreChoice | undefined,
-  event: string,
-): RestoreChoice & { readonly event: string } {
-  return { ...choice, event };
 }

@@ -7,8 +7,7 @@ import type { Accelerator, Drive, Machine, MachineSpec, VmStats } from '../vmm/i
 import type { Reservation } from './disk.js';
 import { Turns } from './turns.js';
 import type { ImageInfo, KernelInfo } from './ports.js';
-import type { LoadedSnapshot } from '../snapshot/index.js';
-import type { VmRestore } from './restores.js';
+import type { LoadedSnapshot, PreparedRestore, StrategyName } from '../snapshot/index.js';
 import type { FunctionRecord, RestoreChoice, SnapshotRecord, VmView } from './types.js';
 import { withConsole } from './errors.js';
 
@@ -36,6 +35,12 @@ export interface VmParts {
   readonly instances: readonly number[];
   /** Restores only: the snapshot, proved whole. */
   readonly snapshot?: LoadedSnapshot;
+}
+
+/** A VM's restore, from its preparation until its first invocation was answered. */
+export interface VmRestore extends PreparedRestore {
+  readonly strategy: StrategyName;
+  readonly ssId: string;
 }
 
 /** What the pool knows of a VM that waits in it. */

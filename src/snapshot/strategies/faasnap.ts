@@ -46,7 +46,7 @@ async function firstTime(context: RestoreContext): Promise<PreparedRestore> {
     why: 'nothing is recorded yet: this invocation is, from a dropped page cache',
     records: true,
     unlearned: true,
-    ...recordLayers(context, pace, async () => void (await makeFaasnapFile(sets))),
+    ...recordLayers(context, pace, () => makeFaasnapFile(sets)),
   };
 }
 

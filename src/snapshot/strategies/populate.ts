@@ -35,7 +35,7 @@ function firstTime(context: RestoreContext): PreparedRestore {
     const why = 'another invocation is being recorded; pages come on demand';
     return { memory: { kind: 'file' }, why, records: false, unlearned: true };
   }
-  const recording = recordTrace(context, async () => void (await makePopulateFile(sets)));
+  const recording = recordTrace(context, () => makePopulateFile(sets));
   const why = 'nothing is recorded yet: this invocation is';
   return { ...recording, why, records: true, unlearned: true };
 }

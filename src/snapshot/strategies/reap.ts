@@ -36,7 +36,7 @@ function firstTime(context: RestoreContext): PreparedRestore {
     const why = 'another invocation is being recorded; pages come on demand';
     return { memory: { kind: 'userfault', sumsPath }, why, records: false, unlearned: true };
   }
-  const recording = recordTrace(context, async () => void (await makeReapFile(sets)));
+  const recording = recordTrace(context, () => makeReapFile(sets));
   const why = 'nothing is recorded yet: this invocation is';
   return { ...recording, why, records: true, unlearned: true };
 }

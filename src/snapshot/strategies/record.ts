@@ -16,7 +16,7 @@ type Part = Pick<PreparedRestore, 'onProcess' | 'finish' | 'abandon'>;
 export function recordLayers(
   context: RestoreContext,
   pace: RecorderPace,
-  then: () => Promise<void> = () => Promise.resolve(),
+  then: () => Promise<unknown> = () => Promise.resolve(),
 ): Part {
   const { sets, tools, dir, event } = context;
   const outPath = join(dir, 'layers');
@@ -43,7 +43,7 @@ export function recordLayers(
 /** By page faults: pages in the order of their first fault, read by a page server. */
 export function recordTrace(
   context: RestoreContext,
-  then: () => Promise<void>,
+  then: () => Promise<unknown>,
 ): Part & Pick<PreparedRestore, 'memory'> {
   const { sets, dir, event, keepTraces } = context;
   const tracePath = join(dir, 'trace');
