@@ -63,6 +63,7 @@ export interface ReplayResult {
   readonly populateFailures: number;
   readonly readBytes: number;
   readonly privateBytes: number;
+  readonly cpuNs: number;
   readonly sum: number;
 }
 
