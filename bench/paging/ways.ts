@@ -39,6 +39,7 @@ export interface LayerOptions {
   readonly chunkPages?: number;
   readonly loader: boolean;
   readonly willNeed?: boolean;
+  /** The compact file is read and mapped in huge pages where that can be. */
   readonly huge?: boolean;
   /** No read-ahead where the memory file is mapped. */
   readonly random?: boolean;
@@ -58,6 +59,10 @@ export const REAP_SET: SetOptions = { order: 'address', groupPages: 1, gap: 0 };
 
 export const FAASNAP: LayerOptions = { overlay: true, from: 'file', populate: 'no', loader: true };
 export const POPULATED: LayerOptions = { ...FAASNAP, populate: 'written' };
+/** Both hints to the kernel, and nobody but the kernel and the populating thread reads the file. */
+export const HINTED: LayerOptions = {
+  ...{ ...POPULATED, loader: false, willNeed: true, huge: true, random: true },
+};
 
 /** The regions of the compact file for a recorded trace, in the file's order. */
 export function setRegions(ground: Ground, recorded: Trace, options: SetOptions): GroupedRun[] {

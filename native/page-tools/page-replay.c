@@ -19,8 +19,8 @@
  * of them is left; --warm reads them and makes sure that all are there. Both before the clock starts.
  * --loader starts page-loader, --will-need asks the kernel to read the working-set file ahead, both
  * when the clock starts. --work keeps the processor busy for so long after each touch, as a guest
- * would be. --huge lets the mapping have huge pages; --random tells the kernel not to read ahead
- * where the memory file is mapped.
+ * would be. --huge lets the kernel read and map the working-set file in huge pages; --random tells it
+ * not to read ahead where the memory file is mapped.
  *
  * The clock starts before the mapping. A userfaultfd's page server is there by then, as it is when a
  * VMM maps its memory; the replay begins when it has installed its working set.
@@ -164,8 +164,8 @@ static void parse_options(int argc, char **argv) {
     refuse("--server and --sums belong to --mode userfault");
   if (options.working_set >= 0 && !layers && !userfault) refuse("--working-set has no use");
   if (options.direct && (!userfault || options.working_set < 0)) refuse("--direct has no use");
-  if ((options.loader != NULL || options.will_need) && (!layers || options.working_set < 0))
-    refuse("--loader and --will-need belong to a mapped --working-set");
+  if ((options.loader != NULL || options.will_need || options.huge) && (!layers || options.working_set < 0))
+    refuse("--loader, --will-need and --huge belong to a mapped --working-set");
   if (options.cold && options.warm) refuse("either --cold or --warm");
 }
 
@@ -384,13 +384,18 @@ static uint32_t touch(char *memory, const uint32_t *trace, uint64_t count) {
   return sum;
 }
 
+static void hint(void *at, size_t length, int advice) {
+  /* Where there are no huge pages the hint is not known. */
+  if (madvise(at, length, advice) != 0 && advice != MADV_HUGEPAGE) die("a hint");
+}
+
 /* What memory_map() maps with. */
-static void *map_with_hint(void *at, size_t length, int protection, int flags, int fd,
-                           off_t offset) {
+static void *map_with_hints(void *at, size_t length, int protection, int flags, int fd,
+                            off_t offset) {
   void *made = mmap(at, length, protection, flags, fd, offset);
-  if (made != MAP_FAILED && options.random && fd == options.memory &&
-      madvise(made, length, MADV_RANDOM) != 0)
-    die("a hint");
+  if (made == MAP_FAILED || fd < 0) return made;
+  if (options.random && fd == options.memory) hint(made, length, MADV_RANDOM);
+  if (options.huge && fd == options.working_set) hint(made, length, MADV_HUGEPAGE);
   return made;
 }
 
@@ -403,9 +408,8 @@ static char *map_memory(uint64_t length) {
                                     .userfault = device,
                                     .plan = options.plan,
                                     .working_set = options.working_set};
-  char *memory = memory_map(options.mode, &wanted, &from, map_with_hint);
+  char *memory = memory_map(options.mode, &wanted, &from, map_with_hints);
   if (device >= 0) close(device);
-  if (options.huge && madvise(memory, length, MADV_HUGEPAGE) != 0) die("huge pages");
   return memory;
 }
 
