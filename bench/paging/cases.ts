@@ -3,6 +3,7 @@ import type { TraceShape } from './traces.js';
 import {
   FAASNAP,
   FAASNAP_SET,
+  HINTED,
   POPULATE_SET,
   POPULATED,
   REAP_SET,
@@ -47,6 +48,12 @@ const NO_READ_AHEAD: NamedWay = {
   caches: COLD,
 };
 
+/** What an ablation showed to be better settings of `populated`. */
+const HINTED_WAYS: readonly NamedWay[] = [
+  layered('populated, hinted', POPULATE_SET, HINTED),
+  layered('populated, hinted, gap 8', { ...POPULATE_SET, gap: 8 }, HINTED),
+];
+
 /** `lazy mapping, warm` is what the strategy `cached` gives. */
 export const WAYS: readonly NamedWay[] = [
   LAZILY,
@@ -57,6 +64,7 @@ export const WAYS: readonly NamedWay[] = [
   layered('layered, no gaps', { ...FAASNAP_SET, ...WITHOUT_GAPS }, FAASNAP),
   layered('populated', POPULATE_SET, POPULATED),
   layered('populated, no gaps', { ...POPULATE_SET, ...WITHOUT_GAPS }, POPULATED),
+  ...HINTED_WAYS,
 ];
 
 /** Ways whose trace was recorded of another input than the one that is replayed. */
@@ -66,6 +74,7 @@ export const DRIFT_WAYS: readonly NamedWay[] = [
   layered('layered', FAASNAP_SET, FAASNAP),
   layered('populated', POPULATE_SET, POPULATED),
   layered('populated: memory not read ahead', POPULATE_SET, { ...POPULATED, random: true }, COLD),
+  ...HINTED_WAYS,
 ];
 
 /** `faasnap` with each of its parts left out in turn, then gaps, groups, and the others' settings. */
@@ -106,6 +115,7 @@ export const ABLATION_WAYS: readonly NamedWay[] = [
   }),
   layered('populated: memory not read ahead', POPULATE_SET, { ...POPULATED, random: true }, COLD),
   layered('populated: huge pages', POPULATE_SET, { ...POPULATED, huge: true }),
+  ...HINTED_WAYS,
   reap('compact file, buffered', REAP_SET, false),
   reap('compact file, direct', REAP_SET, true),
   ...[2, 4, 8, 32].map((gap) =>

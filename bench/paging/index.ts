@@ -192,7 +192,10 @@ async function runRounds(options: PagingOptions, cells: readonly Cell[]): Promis
 }
 
 function samplesOf({ name, fileMiB }: Cell, result: ReplayResult): Sample[] {
-  const ms = { total: result.totalNs, mapped: result.mapNs, ready: result.readyNs };
+  const ms = {
+    ...{ total: result.totalNs, mapped: result.mapNs, ready: result.readyNs },
+    processor: result.cpuNs,
+  };
   const mib = { 'read from disk': result.readBytes, private: result.privateBytes };
   const counts = {
     'major faults': result.majorFaults,

@@ -9,8 +9,9 @@ import {
   type ReplayWay,
 } from '../../src/snapshot/replay.js';
 import { encodeTrace } from '../../src/snapshot/working-set/recording.js';
-import { PAGE_BYTES, type GroupedRun } from '../../src/snapshot/working-set/runs.js';
+import { PAGE_BYTES } from '../../src/snapshot/working-set/runs.js';
 import { writeWorkingSet } from '../../src/snapshot/working-set/working-set-file.js';
+import type { WorkingSet } from '../../src/snapshot/working-set/working-set-layout.js';
 import { encodePlan } from '../../src/vmm/index.js';
 import type { CacheState } from './cases.js';
 import { expectedSum, type MemoryFile } from './memory.js';
@@ -26,8 +27,7 @@ export interface Workload {
 
 interface SetFile {
   readonly path: string;
-  readonly regions: readonly GroupedRun[];
-  readonly dataPage: number;
+  readonly set: WorkingSet;
 }
 
 export class Stage {
@@ -62,7 +62,7 @@ export class Stage {
   async fileMiB({ recorded }: Workload, way: Way): Promise<number | undefined> {
     if (way.kind === 'private' || way.set === undefined) return undefined;
     if (way.kind === 'layers' && way.layers.from === 'memory') return undefined;
-    return setMiB((await this.#set(recorded, way.set)).regions);
+    return setMiB((await this.#set(recorded, way.set)).set.regions);
   }
 
   async #way(recorded: Trace, way: Way, cache: CacheState): Promise<ReplayWay> {
@@ -73,14 +73,14 @@ export class Stage {
       const { path } = await this.#set(recorded, way.set);
       return { kind: 'userfault', sumsPath, workingSet: { path, direct: way.direct ?? false } };
     }
-    const set = await this.#set(recorded, way.set);
-    const plan = layeredPlan(this.memory, recorded, set.regions, set.dataPage, way.layers);
+    const { path, set } = await this.#set(recorded, way.set);
+    const plan = layeredPlan(this.memory, recorded, set, way.layers);
     const planPath = join(this.dir, `plan-${this.#plans++}`);
     const memoryBytes = this.memory.pages * PAGE_BYTES;
     await writeFile(planPath, encodePlan({ kind: 'layers', ...plan }, memoryBytes));
     const isMapped = way.layers.from === 'file';
     return {
-      ...{ kind: 'layers', planPath, workingSetPath: isMapped ? set.path : undefined },
+      ...{ kind: 'layers', planPath, workingSetPath: isMapped ? path : undefined },
       // What is in the page cache was loaded for an earlier clone.
       loader: way.layers.loader && cache === 'cold',
       willNeed: way.layers.willNeed && cache === 'cold',
@@ -104,8 +104,7 @@ export class Stage {
       const regions = setRegions(this.memory, recorded, options);
       const path = join(this.dir, `set-${this.#sets.size}-${id}.wsf`);
       const source = { memoryPath: this.memory.path, memoryId: this.memory.memoryId };
-      const { dataAt } = await writeWorkingSet(path, source, regions);
-      return { path, regions, dataPage: dataAt / PAGE_BYTES };
+      return { path, set: await writeWorkingSet(path, source, regions) };
     });
   }
 

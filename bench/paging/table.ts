@@ -5,6 +5,7 @@ import { figure, header, verdict, type Limit, type Report, type Row } from '../r
 /** Columns after the time: a metric, and its name there. */
 const COLUMNS: readonly (readonly [metric: string, head: string])[] = [
   ['times faster than lazy mapping', 'x lazy'],
+  ['processor', 'cpu ms'],
   ['mapped', 'mapped'],
   ['ready', 'ready'],
   ['major faults', 'major'],

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
+import type { WorkingSet } from '../../src/snapshot/working-set/working-set-layout.js';
 import type { Ground, Trace } from './traces.js';
-import { FAASNAP, layeredPlan, POPULATED, setMiB, setRegions } from './ways.js';
+import { FAASNAP, layeredPlan, POPULATED, setMiB, setRegions, type SetOptions } from './ways.js';
 
 /** Pages 0 to 63 and 192 to 255 are data. */
 const nonZero = new Uint8Array(32).map((_, byte) => (byte < 8 || byte >= 24 ? 0xff : 0));
@@ -11,6 +12,12 @@ const recorded: Trace = {
   written: Uint32Array.from([5, 100]),
 };
 const touch = { order: 'touch', groupPages: 4, gap: 0 } as const;
+/** A compact file whose data begins at page 2. */
+const setOf = (options: SetOptions): WorkingSet => {
+  const regions = setRegions(ground, recorded, options);
+  const rest = { memoryId: '', memoryBytes: ground.pages * 4096, sums: [], dataAt: 2 * 4096 };
+  return { regions, dataBytes: regions.length * 4096, ...rest };
+};
 const shown = (runs: readonly { page: number; pages: number }[]): number[][] =>
   runs.map(({ page, pages }) => [page, pages]);
 
@@ -47,8 +54,8 @@ it("has all touched pages by their addresses in REAP's file", () => {
 });
 
 it('maps the file over the overlay over anonymous memory', () => {
-  const set = setRegions(ground, recorded, touch);
-  const { base, regions } = layeredPlan(ground, recorded, set, 2, FAASNAP);
+  const set = setOf(touch);
+  const { base, regions } = layeredPlan(ground, recorded, set, FAASNAP);
   expect(base).toBe('anonymous');
   expect(regions.map(({ page, from, filePage }) => [from, page, filePage])).toEqual([
     ['memory', 0, 0],
@@ -62,8 +69,8 @@ it('maps the file over the overlay over anonymous memory', () => {
 });
 
 it('leaves parts out', () => {
-  const set = setRegions(ground, recorded, touch);
-  const plan = layeredPlan(ground, recorded, set, 2, {
+  const set = setOf(touch);
+  const plan = layeredPlan(ground, recorded, set, {
     ...FAASNAP,
     overlay: false,
     from: 'memory',
@@ -78,9 +85,9 @@ it('leaves parts out', () => {
 });
 
 it('populates what is written for writing, zeros last, in chunks', () => {
-  const set = setRegions(ground, recorded, touch);
+  const set = setOf(touch);
   const populated = (options: typeof POPULATED): unknown[] =>
-    layeredPlan(ground, recorded, set, 2, options)
+    layeredPlan(ground, recorded, set, options)
       .regions.filter(({ from }) => from === 'base')
       .map(({ page, pages, populate }) => [populate, page, pages]);
   const expected = [

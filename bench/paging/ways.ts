@@ -1,5 +1,5 @@
 /** The ways of bringing a memory in, as data: which file, which mappings. Pure. */
-import { populateRegions } from '../../src/snapshot/strategies/layers.js';
+import { populateRegions, workingSetRegions } from '../../src/snapshot/strategies/layers.js';
 import { layersFromTrace } from '../../src/snapshot/working-set/layers.js';
 import { loadingSet, overlayRegions } from '../../src/snapshot/working-set/loading-set.js';
 import {
@@ -10,6 +10,7 @@ import {
   type GroupedRun,
   type Run,
 } from '../../src/snapshot/working-set/runs.js';
+import type { WorkingSet } from '../../src/snapshot/working-set/working-set-layout.js';
 import type { MappedRegion } from '../../src/vmm/index.js';
 import type { Ground, Trace } from './traces.js';
 
@@ -38,6 +39,7 @@ export interface LayerOptions {
   readonly chunkPages?: number;
   readonly loader: boolean;
   readonly willNeed?: boolean;
+  /** The compact file is read and mapped in huge pages where that can be. */
   readonly huge?: boolean;
   /** No read-ahead where the memory file is mapped. */
   readonly random?: boolean;
@@ -57,6 +59,10 @@ export const REAP_SET: SetOptions = { order: 'address', groupPages: 1, gap: 0 };
 
 export const FAASNAP: LayerOptions = { overlay: true, from: 'file', populate: 'no', loader: true };
 export const POPULATED: LayerOptions = { ...FAASNAP, populate: 'written' };
+/** Both hints to the kernel, and nobody but the kernel and the populating thread reads the file. */
+export const HINTED: LayerOptions = {
+  ...{ ...POPULATED, loader: false, willNeed: true, huge: true, random: true },
+};
 
 /** The regions of the compact file for a recorded trace, in the file's order. */
 export function setRegions(ground: Ground, recorded: Trace, options: SetOptions): GroupedRun[] {
@@ -74,43 +80,26 @@ export interface LayeredPlan {
   readonly regions: readonly MappedRegion[];
 }
 
-/**
- * What lies over what, as the strategies `faasnap` and `populate` have it.
- * @param dataPage the page of the compact file where its data begins.
- */
+/** What lies over what, as the strategies `faasnap` and `populate` have it. */
 export function layeredPlan(
   ground: Ground,
   recorded: Trace,
-  set: readonly GroupedRun[],
-  dataPage: number,
+  set: WorkingSet,
   options: LayerOptions,
 ): LayeredPlan {
   const overlay = options.overlay ? overlayRegions(ground.nonZero, ground.pages) : [];
   return {
     base: options.overlay ? 'anonymous' : 'memory',
     regions: [
-      ...overlay.map((run) => mapped(run, 'memory', run.page)),
-      ...setMappings(set, dataPage, options.from),
-      ...populating(set, recorded, options),
+      ...overlay.map(fromMemory),
+      ...(options.from === 'file' ? workingSetRegions(set, 'no') : set.regions.map(fromMemory)),
+      ...populating(set.regions, recorded, options),
     ],
   };
 }
 
-function setMappings(
-  set: readonly Run[],
-  dataPage: number,
-  from: LayerOptions['from'],
-): MappedRegion[] {
-  let filePage = dataPage;
-  return set.map((run) => {
-    const at = filePage;
-    filePage += run.pages;
-    return from === 'file' ? mapped(run, 'workingSet', at) : mapped(run, 'memory', run.page);
-  });
-}
-
-function mapped({ page, pages }: Run, from: MappedRegion['from'], filePage: number): MappedRegion {
-  return { page, pages, from, filePage, populate: 'no' };
+function fromMemory({ page, pages }: Run): MappedRegion {
+  return { page, pages, from: 'memory', filePage: page, populate: 'no' };
 }
 
 function populating(

@@ -19,8 +19,8 @@
  * of them is left; --warm reads them and makes sure that all are there. Both before the clock starts.
  * --loader starts page-loader, --will-need asks the kernel to read the working-set file ahead, both
  * when the clock starts. --work keeps the processor busy for so long after each touch, as a guest
- * would be. --huge lets the mapping have huge pages; --random tells the kernel not to read ahead
- * where the memory file is mapped.
+ * would be. --huge lets the kernel read and map the working-set file in huge pages; --random tells it
+ * not to read ahead where the memory file is mapped.
  *
  * The clock starts before the mapping. A userfaultfd's page server is there by then, as it is when a
  * VMM maps its memory; the replay begins when it has installed its working set.
@@ -29,7 +29,8 @@
  * the start of the clock; minorFaults, majorFaults of the replaying thread and allMinorFaults,
  * allMajorFaults of the process; served, copied, prefetched (pages, by the page server); populated
  * (pages, when the replay ended), populateNs, populateFailures; readBytes (from the disk, of this
- * process and its helpers); privateBytes (memory that belongs to this process alone); sum.
+ * process and its helpers); privateBytes (memory that belongs to this process alone); cpuNs (of this
+ * process from the start of the clock, and of its helpers from their start); sum.
  *
  * Exits 0; 1 with a line on stderr.
  */
@@ -61,6 +62,8 @@
 #define BATCH_PAGES 16384u
 /* How often a file is dropped before it counts as held by somebody, and the wait between. */
 #define DROP_TRIES 50
+/* How often it is read: the kernel may drop some of it meanwhile. */
+#define READ_TRIES 5
 #define DROP_WAIT_NS 2000000
 /* How long to look for the populating thread's end after the replay. */
 #define POPULATE_WAIT_NS 1000000
@@ -93,6 +96,11 @@ static uint64_t now_ns(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t cpu_ns(const struct rusage *of) {
+  uint64_t seconds = (uint64_t)(of->ru_utime.tv_sec + of->ru_stime.tv_sec);
+  return seconds * 1000000000u + (uint64_t)(of->ru_utime.tv_usec + of->ru_stime.tv_usec) * 1000u;
 }
 
 static void wait_ns(long ns) { nanosleep(&(struct timespec){.tv_nsec = ns}, NULL); }
@@ -156,8 +164,8 @@ static void parse_options(int argc, char **argv) {
     refuse("--server and --sums belong to --mode userfault");
   if (options.working_set >= 0 && !layers && !userfault) refuse("--working-set has no use");
   if (options.direct && (!userfault || options.working_set < 0)) refuse("--direct has no use");
-  if ((options.loader != NULL || options.will_need) && (!layers || options.working_set < 0))
-    refuse("--loader and --will-need belong to a mapped --working-set");
+  if ((options.loader != NULL || options.will_need || options.huge) && (!layers || options.working_set < 0))
+    refuse("--loader, --will-need and --huge belong to a mapped --working-set");
   if (options.cold && options.warm) refuse("either --cold or --warm");
 }
 
@@ -208,9 +216,11 @@ static void make_cold(int fd) {
 static void make_warm(int fd) {
   uint64_t pages = (file_bytes(fd) + PAGE - 1) / PAGE;
   /* O_DIRECT reads nothing into the page cache: such a file is left as it is. */
-  if ((fcntl(fd, F_GETFL) & O_DIRECT) != 0 || cached_pages(fd) == pages) return;
-  read_through(fd);
-  if (cached_pages(fd) < pages) refuse("a file does not stay in the page cache");
+  if ((fcntl(fd, F_GETFL) & O_DIRECT) != 0) return;
+  for (int i = 0; cached_pages(fd) < pages; i++) {
+    if (i == READ_TRIES) refuse("a file does not stay in the page cache");
+    read_through(fd);
+  }
 }
 
 static void prepare_cache(int fd) {
@@ -374,13 +384,18 @@ static uint32_t touch(char *memory, const uint32_t *trace, uint64_t count) {
   return sum;
 }
 
+static void hint(void *at, size_t length, int advice) {
+  /* Where there are no huge pages the hint is not known. */
+  if (madvise(at, length, advice) != 0 && advice != MADV_HUGEPAGE) die("a hint");
+}
+
 /* What memory_map() maps with. */
-static void *map_with_hint(void *at, size_t length, int protection, int flags, int fd,
-                           off_t offset) {
+static void *map_with_hints(void *at, size_t length, int protection, int flags, int fd,
+                            off_t offset) {
   void *made = mmap(at, length, protection, flags, fd, offset);
-  if (made != MAP_FAILED && options.random && fd == options.memory &&
-      madvise(made, length, MADV_RANDOM) != 0)
-    die("a hint");
+  if (made == MAP_FAILED || fd < 0) return made;
+  if (options.random && fd == options.memory) hint(made, length, MADV_RANDOM);
+  if (options.huge && fd == options.working_set) hint(made, length, MADV_HUGEPAGE);
   return made;
 }
 
@@ -393,9 +408,8 @@ static char *map_memory(uint64_t length) {
                                     .userfault = device,
                                     .plan = options.plan,
                                     .working_set = options.working_set};
-  char *memory = memory_map(options.mode, &wanted, &from, map_with_hint);
+  char *memory = memory_map(options.mode, &wanted, &from, map_with_hints);
   if (device >= 0) close(device);
-  if (options.huge && madvise(memory, length, MADV_HUGEPAGE) != 0) die("huge pages");
   return memory;
 }
 
@@ -430,12 +444,16 @@ static void print(const struct result *result, const char *stats, uint64_t disk,
          result->all_after.ru_minflt - result->all_before.ru_minflt,
          result->all_after.ru_majflt - result->all_before.ru_majflt);
   struct populated end = memory_populated();
+  struct rusage all, helpers;
+  getrusage(RUSAGE_SELF, &all);
+  getrusage(RUSAGE_CHILDREN, &helpers);
   printf("\"served\":%llu,\"copied\":%llu,\"prefetched\":%llu,\"populated\":%llu,"
          "\"populateNs\":%llu,\"populateFailures\":%u,\"readBytes\":%llu,\"privateBytes\":%llu,"
-         "\"sum\":%u}\n",
+         "\"cpuNs\":%llu,\"sum\":%u}\n",
          N(field(stats, "\"faults\":")), N(field(stats, "\"copied\":")),
          N(field(stats, "\"prefetched\":")), N(result->populated.pages), N(end.ns), end.failures,
-         N(disk), N(owned), result->sum);
+         N(disk), N(owned), N(cpu_ns(&all) - cpu_ns(&result->all_before) + cpu_ns(&helpers)),
+         result->sum);
 }
 
 static void end_helpers(char *stats) {

@@ -216,6 +216,10 @@ static void *map_layers(const struct wanted *wanted, const struct memory_descrip
                    wanted->protection, MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, fd,
                    (off_t)(region->file_page * PAGE_BYTES));
     if (at == MAP_FAILED) give_up("mapping a region");
+    /* A page that the working set missed is one page: read-ahead around it would bring megabytes of
+       what the working set left out on purpose. */
+    if (fd == from->memory && pages[FROM_WORKING_SET] > 0)
+      madvise(at, region->pages * PAGE_BYTES, MADV_RANDOM);
   }
   work.memory = memory;
   work.regions = regions;

@@ -40,7 +40,7 @@ export interface ReplayRequest {
   readonly expect?: number | undefined;
   /** Work after each touch, nanoseconds. Default 0. */
   readonly workNs?: number | undefined;
-  /** Anonymous memory may have huge pages. */
+  /** The working-set file is read and mapped in huge pages where that can be. */
   readonly huge?: boolean | undefined;
   /** The kernel does not read ahead where the memory file is mapped. */
   readonly random?: boolean | undefined;
@@ -63,6 +63,7 @@ export interface ReplayResult {
   readonly populateFailures: number;
   readonly readBytes: number;
   readonly privateBytes: number;
+  readonly cpuNs: number;
   readonly sum: number;
 }
 

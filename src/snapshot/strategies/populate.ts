@@ -16,8 +16,6 @@ import type { PreparedRestore, RestoreContext, RestoreStrategy } from './strateg
 
 /** Pages that are touched one after the other and loaded together. */
 const GROUP_PAGES = 256;
-/** Gaps of fewer pages are loaded too: a mapping costs more than a few pages. */
-const INTERVAL_THRESHOLD = 32;
 
 export const populate: RestoreStrategy = {
   name: 'populate',
@@ -89,7 +87,6 @@ export async function makePopulateFile(sets: WorkingSets): Promise<boolean> {
   // Pages that at least half of the recordings touched: the rest would be loaded for nothing.
   const pages = combineRecordings(traces, Math.ceil(traces.length / 2));
   const layers = layersFromTrace(pages, sets.pages, GROUP_PAGES);
-  const options = { intervalThreshold: INTERVAL_THRESHOLD };
-  await sets.make('populate', loadingSet(layers, await sets.nonZero(), options));
+  await sets.make('populate', loadingSet(layers, await sets.nonZero()));
   return true;
 }
