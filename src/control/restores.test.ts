@@ -60,6 +60,8 @@ describe('a recording', () => {
   it('goes on when a VM that is not recorded ends before', async () => {
     await taken();
     const first = restored('reap', '{"sleepMs":300}');
+    // Whoever is prepared first is recorded.
+    while (bed.driver.restores.length === 0) await new Promise((go) => setTimeout(go, 1));
     const second = await restored('reap');
     expect(second.restore?.recorded).toBe(false);
     await bed.platform.deleteVm(second.vmId);
