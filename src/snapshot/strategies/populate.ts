@@ -1,6 +1,7 @@
 /**
  * Beyond the papers: the working set in the order of its first touches, mapped from its compact file
- * and entered in the VMM's page tables by a thread of the VMM while the guest already runs. Neither
+ * and entered in the VMM's page tables by a thread of the VMM while the guest already runs: that
+ * thread is also what reads the file (a loader beside it cost processor time and gained none). Neither
  * major nor minor faults are left on it, and clones still share its clean pages. Pages that an
  * invocation writes anyway are copied ahead of the guest.
  */
@@ -39,7 +40,7 @@ function firstTime(context: RestoreContext): PreparedRestore {
 }
 
 async function overWorkingSet(context: RestoreContext): Promise<PreparedRestore> {
-  const { sets, cache, mayRecord } = context;
+  const { sets, mayRecord } = context;
   const set = await sets.file('populate');
   if (set === undefined) return firstTime(context);
   const { manifest } = sets.snapshot;
@@ -48,17 +49,15 @@ async function overWorkingSet(context: RestoreContext): Promise<PreparedRestore>
   const written = pages === undefined ? [] : runsFromPages(pages.toSorted());
   const zeros = zeroRuns(set.regions, written);
   const mapped = [...overlay.regions, ...workingSetRegions(set, 'no')];
-  const path = sets.filePath('populate');
   return {
     memory: {
       kind: 'layers',
       base: overlay.base,
       regions: [...mapped, ...populateRegions([...set.regions, ...zeros], written, mapped.length)],
-      workingSetPath: path,
+      workingSetPath: sets.filePath('populate'),
     },
     why: `${set.regions.length} regions in the order of first touch are populated beside the restore, ${pages === undefined ? 'none' : pages.length} pages of them for writing`,
     records: false,
-    beside: cache.once(path, () => sets.load('populate')),
     ...(pages === undefined && { unlearned: true }),
     ...(pages === undefined && mayRecord && { finish: learnWritten(context) }),
   };

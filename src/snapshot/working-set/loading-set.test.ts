@@ -84,10 +84,10 @@ describe('the loading set', () => {
     ).toEqual([0, 2, 4]);
   });
 
-  it('does not join regions over 32 zero pages when nobody says otherwise', () => {
-    const row = `1${'0'.repeat(32)}1`;
+  it('does not join regions over 8 pages when nobody says otherwise', () => {
+    const row = `1${'0'.repeat(8)}1`;
     expect(loadingSet(groups(row), bitmap(row))).toHaveLength(2);
-    const near = `1${'0'.repeat(31)}1`;
-    expect(loadingSet(groups(near), bitmap(near))).toEqual([run(0, 33, 1)]);
+    const near = `1${'0'.repeat(7)}1`;
+    expect(loadingSet(groups(near), bitmap(near))).toEqual([run(0, 9, 1)]);
   });
 });
