@@ -39,6 +39,7 @@ test: images ## Run all checks and tests; some boot real microVMs
 	@npx --no-install vitest run
 
 bench: images ## Measure starts, snapshots and invocations
+	@node scripts/setup.mjs --bench
 	@npm run --silent bench -- start
 
 clean: ## Remove what was built here; the cache of images and packages stays

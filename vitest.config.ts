@@ -12,6 +12,8 @@ export default defineConfig({
           sequence: { groupOrder: 1 },
           include: ['src/**/*.test.ts', 'bench/**/*.test.ts', 'tests/unit/**/*.test.ts'],
           testTimeout: 30_000,
+          // Some compile the native programs first.
+          hookTimeout: 120_000,
         },
       },
       {

@@ -88,14 +88,15 @@ export class Home {
 
   /**
    * Processes in our cgroups, cgroups, and files of VMs that are on the host now; those of the VMs
-   * `live` are not counted.
+   * `live` are not counted, nor templates of a daemon that runs.
    */
   leftovers(live: readonly string[] = []): string[] {
-    const names = groupsIn(this.cgroup).filter((name) => !live.includes(name));
+    const known = [...live, ...groupsIn(this.cgroup).filter(isOfLiveDaemon)];
+    const names = groupsIn(this.cgroup).filter((name) => !known.includes(name));
     const files = ['vms', 'tmp']
       .flatMap((name) => list(join(this.dataDir, name)))
       .filter((path) => !live.includes(basename(path)));
-    return [...names.map((name) => `cgroup ${name}`), ...files, ...processesIn(this.cgroup, live)];
+    return [...names.map((name) => `cgroup ${name}`), ...files, ...processesIn(this.cgroup, known)];
   }
 
   /** Waits until nothing is left, at most `limitMs`; answers what is left then. */
@@ -206,6 +207,12 @@ function groupsIn(group: string): string[] {
   if (!existsSync(group)) return [];
   const entries = readdirSync(group, { withFileTypes: true });
   return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+}
+
+/** Whether it is the cgroup of a template (`template-<pid of its daemon>-…`) that is in use. */
+function isOfLiveDaemon(name: string): boolean {
+  const [, pid] = /^template-(\d+)-/.exec(name) ?? [];
+  return pid !== undefined && existsSync(`/proc/${pid}`);
 }
 
 /** Processes whose cgroup is below `group`, by what the kernel says. */

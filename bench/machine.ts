@@ -4,6 +4,7 @@ import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os'
 import { dirname, join } from 'node:path';
 import { loadConfig } from '../src/config/index.js';
 import { resolveKernel } from '../src/image/index.js';
+import { REPOSITORY } from './harness.js';
 
 const MIB = 1024 * 1024;
 
@@ -13,7 +14,7 @@ export interface Machine {
   readonly memoryMiB: number;
   /** The host's kernel. */
   readonly kernel: string;
-  /** How guests ran. */
+  /** How guests ran; `none` where no guest took part. */
   readonly accelerator: string;
   /** Load averages of 1, 5 and 15 minutes when the benchmark began. */
   readonly load: readonly number[];
@@ -22,8 +23,11 @@ export interface Machine {
 export interface Versions {
   readonly sparkler: string;
   readonly node: string;
-  readonly qemu: string;
-  readonly guestKernel: string;
+  /** Absent, like the next one, where no VM took part. */
+  readonly qemu?: string;
+  readonly guestKernel?: string;
+  /** gVisor's, where it took part. */
+  readonly runsc?: string;
 }
 
 /** The load is read now: call it before the work begins. */
@@ -35,6 +39,12 @@ export function describeMachine(): Omit<Machine, 'accelerator'> {
     kernel: release(),
     load: loadavg().map((value) => Math.round(value * 100) / 100),
   };
+}
+
+/** The version in package.json. */
+export function sparklerVersion(): string {
+  const text = readFileSync(join(REPOSITORY, 'package.json'), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
 }
 
 /** Versions of what took part; the daemon says some of them itself. */

@@ -1,8 +1,33 @@
 /** The benchmarks' command line: `npm run bench -- NAME`. One subcommand for each benchmark. */
+import { tmpdir } from 'node:os';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { benchGvisor } from './gvisor-bench.js';
 import { freshSeed } from './random.js';
+import { benchPaging } from './paging/index.js';
+import { PAGING_LIMITS } from './paging/ratios.js';
+import { pagingTable } from './paging/table.js';
 import { type Limit, type Report, reportTable } from './report.js';
+import { RESTORE_LIMITS } from './restore/derived.js';
+import { benchRestore } from './restore/run.js';
+import { restoreTable } from './restore/table.js';
 import { benchStart, START_CASES, START_LIMITS } from './start.js';
+
+interface RestoreFlags {
+  readonly json?: true;
+  readonly quick?: true;
+  readonly rounds?: number;
+  readonly clones?: number;
+  readonly sustained?: number;
+  readonly functions?: readonly string[];
+  readonly seed?: number;
+}
+
+interface GvisorFlags {
+  readonly json?: true;
+  readonly quick?: true;
+  readonly rounds?: number;
+  readonly seed?: number;
+}
 
 interface StartFlags {
   readonly json?: true;
@@ -13,9 +38,35 @@ interface StartFlags {
   readonly only?: readonly string[];
 }
 
+interface PagingFlags {
+  readonly json?: true;
+  readonly quick?: true;
+  readonly rounds?: number;
+  readonly seed?: number;
+  readonly ablation?: true;
+  readonly drift?: true;
+  readonly trace?: string;
+  readonly memory?: string;
+  readonly written?: string;
+  readonly dir?: string;
+  readonly work?: number;
+}
+
 /** What `--quick` changes: figures for a first look, within a minute. */
 const FULL = { rounds: 10, kills: 30, warmCalls: 200, restMs: 3000, roundsForMs: Infinity };
 const QUICK = { rounds: 3, kills: 0, warmCalls: 200, restMs: 1000, roundsForMs: 35_000 };
+
+const FULL_PAGING = { rounds: 10, roundsForMs: Infinity };
+const QUICK_PAGING = { rounds: 3, roundsForMs: 25_000 };
+
+const FULL_RESTORE = { rounds: 10, clones: 50, sustainedMs: 60_000, roundsForMs: Infinity };
+const QUICK_RESTORE = { rounds: 1, clones: 0, sustainedMs: 0, roundsForMs: 20_000 };
+/** What `--quick` restores. */
+const QUICK_FUNCTIONS = ['hello', 'json'];
+
+/** Of `bench gvisor`; half a second each. */
+const GVISOR_ROUNDS = 20;
+const GVISOR_QUICK_ROUNDS = 5;
 
 const EXIT_FAILED = 1;
 const EXIT_INTERRUPTED = 130;
@@ -32,13 +83,18 @@ function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-function print(report: Report, limits: readonly Limit[], json: boolean): void {
-  const text = json ? `${JSON.stringify(report, null, 2)}\n` : reportTable(report, limits);
+function print(
+  report: Report,
+  limits: readonly Limit[],
+  json: boolean,
+  table: typeof reportTable = reportTable,
+): void {
+  const text = json ? `${JSON.stringify(report, null, 2)}\n` : table(report, limits);
   process.stdout.write(text);
 }
 
 /** The environment's seed is the one that fault tests print. */
-function seedOf(flags: StartFlags): number {
+function seedOf(flags: { readonly seed?: number }): number {
   const { SPARKLER_TEST_SEED: given } = process.env;
   return flags.seed ?? (given === undefined ? freshSeed() : wholeFrom(0)(given));
 }
@@ -49,6 +105,48 @@ async function start(flags: StartFlags, signal: AbortSignal): Promise<void> {
   say(`seed ${seed}: give --seed ${seed} for the same order and the same moments`);
   const report = await benchStart({ ...(quick ? QUICK : FULL), ...rest, seed, signal, say });
   print(report, START_LIMITS, json);
+}
+
+async function paging(flags: PagingFlags, signal: AbortSignal): Promise<void> {
+  const { trace, memory, written, work = 0, dir = tmpdir(), json = false, quick = false } = flags;
+  if ((trace === undefined) !== (memory === undefined)) {
+    throw new InvalidArgumentError('--trace and --memory belong together.');
+  }
+  const seed = seedOf(flags);
+  say(`seed ${seed}: give --seed ${seed} for the same traces and the same order`);
+  const { rounds, roundsForMs } = quick ? QUICK_PAGING : FULL_PAGING;
+  const report = await benchPaging({
+    ...{ rounds: flags.rounds ?? rounds, roundsForMs, seed, dir, workUs: work, signal, say },
+    quick,
+    what: flags.ablation ? 'ablation' : flags.drift ? 'drift' : 'ways',
+    ...(trace !== undefined &&
+      memory !== undefined && { recording: { trace, memory, ...(written && { written }) } }),
+  });
+  print(report, PAGING_LIMITS, json, pagingTable);
+}
+
+async function restore(flags: RestoreFlags, signal: AbortSignal): Promise<void> {
+  const { json = false, quick = false, functions, rounds, clones, sustained } = flags;
+  const seed = seedOf(flags);
+  say(`seed ${seed}: give --seed ${seed} for the same order`);
+  const defaults = quick ? QUICK_RESTORE : FULL_RESTORE;
+  const report = await benchRestore({
+    rounds: rounds ?? defaults.rounds,
+    clones: clones ?? defaults.clones,
+    sustainedMs: sustained ?? defaults.sustainedMs,
+    roundsForMs: defaults.roundsForMs,
+    functions: functions ?? (quick ? QUICK_FUNCTIONS : undefined),
+    ...{ seed, signal, say },
+  });
+  print(report, RESTORE_LIMITS, json, restoreTable);
+}
+
+async function gvisor(flags: GvisorFlags, signal: AbortSignal): Promise<void> {
+  const { json = false, quick = false } = flags;
+  const { rounds = quick ? GVISOR_QUICK_ROUNDS : GVISOR_ROUNDS } = flags;
+  const seed = seedOf(flags);
+  say(`seed ${seed}: give --seed ${seed} for the same order`);
+  print(await benchGvisor({ rounds, seed, signal, say }), [], json);
 }
 
 function program(signal: AbortSignal): Command {
@@ -67,6 +165,44 @@ function program(signal: AbortSignal): Command {
     )
     .addOption(new Option('--only <case...>', 'run only these').choices(START_CASES))
     .action((flags: StartFlags) => start(flags, signal));
+  command
+    .command('restore')
+    .description('Every restore strategy over the benchmark functions, and gVisor beside them.')
+    .option('--json', 'print one JSON document on stdout')
+    .option('--quick', 'end within a minute or so: two functions, one round, no clones')
+    .option('--rounds <n>', `restores of each case; default ${FULL_RESTORE.rounds}`, wholeFrom(1))
+    .option('--clones <n>', `alive at once; default ${FULL_RESTORE.clones}`, wholeFrom(0))
+    .option('--sustained <ms>', 'restores one after the other for so long', wholeFrom(0))
+    .option('--functions <name...>', 'only these of functions/benchmarks.json')
+    .option('--seed <n>', 'repeats an order; default as for start', wholeFrom(0))
+    .action((flags: RestoreFlags) => restore(flags, signal));
+  command
+    .command('paging')
+    .description('Each way of bringing memory in, replaying page touches without a VM.')
+    .option('--json', 'print one JSON document on stdout')
+    .option('--quick', 'end within a minute: fewer workloads and rounds')
+    .option('--rounds <n>', `replays of each case; default ${FULL_PAGING.rounds}`, wholeFrom(1))
+    .option('--seed <n>', 'repeats traces and order; default as for start', wholeFrom(0))
+    .addOption(new Option('--ablation', 'one part or setting changed at a time').conflicts('drift'))
+    .option('--drift', 'recorded with one input, run with others')
+    .option('--trace <file>', "a snapshot's recording, trace-*.rec, instead of made-up traces")
+    .option('--memory <file>', "that snapshot's memory file")
+    .option('--written <file>', "that snapshot's written.rec: its pages are written")
+    .option('--dir <folder>', 'for temporary files, on the disk to measure; default $TMPDIR')
+    .option('--work <us>', "the guest's work after each touch, microseconds", wholeFrom(0))
+    .action((flags: PagingFlags) => paging(flags, signal));
+  command
+    .command('gvisor')
+    .description('The yardstick: how long gVisor takes to restore hello.')
+    .option('--json', 'print one JSON document on stdout')
+    .option('--quick', `${GVISOR_QUICK_ROUNDS} rounds`)
+    .option('--rounds <n>', `restores of each case; default ${GVISOR_ROUNDS}`, wholeFrom(1))
+    .option(
+      '--seed <n>',
+      'repeats an order; default $SPARKLER_TEST_SEED or a new one',
+      wholeFrom(0),
+    )
+    .action((flags: GvisorFlags) => gvisor(flags, signal));
   return command;
 }
 

@@ -3,7 +3,8 @@ import Table from 'cli-table3';
 import type { Machine, Versions } from './machine.js';
 import { summarize, type Summary } from './statistics.js';
 
-export type Unit = 'ms' | 'MiB' | 'count';
+/** `x`: so many times as much. */
+export type Unit = 'ms' | 'MiB' | 'count' | 'x';
 
 /** One measurement. */
 export interface Sample {
@@ -27,13 +28,12 @@ export interface Report {
 }
 
 /** What a row is to stay within. */
-export interface Limit {
+export type Limit = {
   readonly case: string;
   readonly metric: string;
   /** Which figure of the row counts. */
   readonly of: 'median' | 'max';
-  readonly atMost: number;
-}
+} & ({ readonly atMost: number } | { readonly atLeast: number });
 
 /** One row for each case and metric. `order` lists the cases; others come last, as they came. */
 export function rowsOf(samples: readonly Sample[], order: readonly string[] = []): Row[] {
@@ -59,7 +59,9 @@ export function rowsOf(samples: readonly Sample[], order: readonly string[] = []
 export function verdict(row: Row, limits: readonly Limit[]): 'ok' | 'missed' | undefined {
   const limit = limitOf(row, limits);
   if (limit === undefined) return undefined;
-  return row[limit.of] <= limit.atMost ? 'ok' : 'missed';
+  const value = row[limit.of];
+  const isWithin = 'atMost' in limit ? value <= limit.atMost : value >= limit.atLeast;
+  return isWithin ? 'ok' : 'missed';
 }
 
 /** Machine and versions in words, then the rows. */
@@ -74,28 +76,36 @@ export function reportTable(report: Report, limits: readonly Limit[]): string {
   for (const row of report.rows) {
     const limit = limitOf(row, limits);
     const figures = [row.median, row.p95, row.min, row.max].map(figure);
-    const bound = limit ? `${limit.of} ${limit.atMost}` : '';
+    const bound = limit ? boundOf(limit) : '';
     const said = verdict(row, limits) ?? '';
     table.push([row.case, row.metric, row.unit, String(row.n), ...figures, bound, said]);
   }
   return `${header(report)}\n${table.toString()}\n`;
 }
 
+function boundOf(limit: Limit): string {
+  return 'atMost' in limit ? `${limit.of} ${limit.atMost}` : `${limit.of} from ${limit.atLeast}`;
+}
+
 function limitOf(row: Row, limits: readonly Limit[]): Limit | undefined {
   return limits.find((limit) => limit.case === row.case && limit.metric === row.metric);
 }
 
-function header({ machine, versions }: Report): string {
+/** The machine and the versions of what took part, in three lines. */
+export function header({ machine, versions }: Report): string {
   const { cpu, cores, memoryMiB, kernel, accelerator, load } = machine;
   return [
     `${cpu}, ${cores} cores, ${memoryMiB} MiB, Linux ${kernel}, accelerator ${accelerator}`,
     `load at start: ${load.join(' ')}`,
-    `sparkler ${versions.sparkler}, node ${versions.node}, qemu ${versions.qemu}, guest ${versions.guestKernel}`,
+    Object.entries({ ...versions, guest: versions.guestKernel })
+      .filter(([name, version]) => name !== 'guestKernel' && version !== undefined)
+      .map(([name, version]) => `${name} ${version}`)
+      .join(', '),
   ].join('\n');
 }
 
 /** Three digits or so: nothing here is known better. */
-function figure(value: number): string {
+export function figure(value: number): string {
   if (Number.isInteger(value)) return String(value);
   const size = Math.abs(value);
   return value.toFixed(size < 10 ? 2 : size < 100 ? 1 : 0);

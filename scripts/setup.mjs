@@ -1,9 +1,10 @@
 /**
  * Installs what Sparkler needs on Debian 12 and is not there yet. Says what it does; does nothing,
  * quickly, when all is there. Needs nothing but Node.js: it runs before anything is installed.
+ * With `--bench`: also what benchmarks compare with.
  */
 import { installNodeModules } from './setup/npm.mjs';
-import { installPackages } from './setup/packages.mjs';
+import { installPackages, installYardsticks } from './setup/packages.mjs';
 import { SetupError } from './setup/run.mjs';
 
 const NEEDED_NODE = [20, 19];
@@ -20,6 +21,7 @@ try {
   checkNode();
   await installPackages();
   await installNodeModules();
+  if (process.argv.includes('--bench')) installYardsticks();
 } catch (error) {
   if (!(error instanceof SetupError)) throw error;
   console.error(`setup: ${error.message}`);

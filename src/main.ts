@@ -7,6 +7,7 @@ import { buildApi } from './api/index.js';
 import type { Config } from './config/index.js';
 import {
   createPlatform,
+  journalAhead,
   journalVm,
   type ImagePort,
   type KernelInfo,
@@ -62,7 +63,13 @@ export async function startDaemon(
     const reclaimed = await cleanUp(config, registry, store, logger);
     await scan(registry, store, logger);
     const images = overrides.images ?? imagesOf(config);
-    const { driver, reason, warnings } = await driverOf(config, overrides.driver, registry, images);
+    const { driver, reason, warnings } = await driverOf(
+      config,
+      overrides.driver,
+      registry,
+      images,
+      logger,
+    );
     for (const warning of warnings) logger.warn(warning);
     const version = ownVersion();
     const deps = { config, registry, driver, images, store, logger, version, reclaimed, warnings };
@@ -131,6 +138,7 @@ async function driverOf(
   given: VmmDriver | undefined,
   registry: Registry,
   images: ImagePort,
+  logger: Logger,
 ): Promise<{ driver: VmmDriver; reason: string; warnings: readonly string[] }> {
   if (given) return { driver: given, reason: 'the driver was given', warnings: [] };
   const version = await qemuVersion(config.vmm.qemuPath);
@@ -143,7 +151,9 @@ async function driverOf(
     dependsOn: `qemu ${version} kernel ${kernel?.id ?? 'none'}`,
     probeKvm: () => probeKvm(config, root, registry, kernel),
   });
-  const driver = await createQemuDriver(qemuOptions(config, accelerator, root));
+  const observer = journalAhead(registry.journal, (why) => logger.warn({ why }, 'template'));
+  const options = { ...qemuOptions(config, accelerator, root), observer };
+  const driver = await createQemuDriver(options);
   return { driver, reason, warnings };
 }
 
@@ -221,6 +231,7 @@ function qemuOptions(
     startMs: timeouts.vmmStartMs,
     restoreMs: timeouts.restoreMs,
     pageServerMs: timeouts.pageServerMs,
+    templates: vmm.templates,
   };
 }
 

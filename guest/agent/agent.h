@@ -160,6 +160,7 @@ void instance_start(const struct frame *frame);
 void freeze_open(struct instance *instance);
 void freeze_close(struct instance *instance);
 void freeze_begin(const struct frame *frame);
+void freeze_rehearse(struct instance *instance);
 /* The runtime says that it stops itself now. */
 void freeze_prepared(struct instance *instance);
 /* Lets all that is held go. */

@@ -95,13 +95,31 @@ static void advance(struct instance *instance)
 {
 	if (instance->hold == STOPPING && has_stopped(instance)) {
 		if (!wanted)
-			return let_go(instance); /* too late: FREEZE was given up */
+			return let_go(instance); /* a rehearsal; or too late: FREEZE was given up */
 		if (instance->freezer >= 0 && pwrite(instance->freezer, "1", 1, 0) != 1)
 			return fail(instance, "has a cgroup that cannot be frozen");
 		instance->hold = instance->freezer >= 0 ? FREEZING : HELD;
 	}
 	if (instance->hold == FREEZING && has_frozen(instance))
 		instance->hold = HELD;
+}
+
+static void ask(struct instance *instance)
+{
+	static const struct header prepare = {.type = F_PREPARE};
+	if (instance->hold != FREE)
+		return; /* a PREPARE is still to be answered: its freeze was given up, or is this one */
+	instance->hold = ASKED;
+	queue_send(&instance->out, &prepare, sizeof prepare);
+}
+
+/*
+ * In emulation the first freeze is slow: all its code is translated. So an instance that is ready
+ * stops and goes on once, long before somebody waits for its snapshot.
+ */
+void freeze_rehearse(struct instance *instance)
+{
+	ask(instance);
 }
 
 static void answer_if_frozen(void)
@@ -136,7 +154,6 @@ void freeze_prepared(struct instance *instance)
 
 void freeze_begin(const struct frame *frame)
 {
-	static const struct header prepare = {.type = F_PREPARE};
 	uint32_t limit_ms;
 	if (frame->head.length != sizeof limit_ms)
 		fatal("FREEZE of %u bytes", frame->head.length);
@@ -152,10 +169,7 @@ void freeze_begin(const struct frame *frame)
 			return fail(instance, "is busy");
 		if (!settings.test && (instance->freezer < 0 || instance->events < 0))
 			return fail(instance, "has no cgroup that could be frozen");
-		if (instance->hold != FREE)
-			continue; /* an earlier FREEZE was given up, its PREPARE is still to be answered */
-		instance->hold = ASKED;
-		queue_send(&instance->out, &prepare, sizeof prepare);
+		ask(instance);
 	}
 	look();
 }

@@ -238,7 +238,7 @@ static void pass_on(struct instance *instance, struct frame *frame)
 		instance->state = IDLE;
 		host_sendf(F_READY, instance->number, instance->request, "{\"initMs\":%llu}",
 			   (unsigned long long)ms);
-		return;
+		return freeze_rehearse(instance);
 	}
 	if (head->type != F_FAILED && instance->state == BUSY)
 		instance->state = IDLE;

@@ -21,7 +21,7 @@
 
 #define SEED_BYTES 64
 /* An instance that does not reseed within this is ended. */
-#define RESEED_WAIT (4000 * MS)
+#define RESEED_WAIT (8000 * MS)
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
 #define OUR_BOOT_ID "/run/sparkler/boot_id"
 

@@ -135,6 +135,7 @@ static bool serve(uint32_t page) {
 }
 
 bool guest_serve_faults(void) {
+  /* Before the first fault there is no queue at all. */
   if (guest.queued == 0) return true;
   size_t served = 0;
   while (served < guest.queued && serve(guest.queue[served]))

@@ -78,6 +78,8 @@ static struct {
   uint32_t count;
 } work;
 static struct populated progress;
+static pthread_mutex_t done_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t done_signal = PTHREAD_COND_INITIALIZER;
 
 static _Noreturn void give_up(const char *what) {
   fprintf(stderr, "qemu-preload: guest memory: %s: %s\n", what, strerror(errno));
@@ -142,6 +144,19 @@ static uint64_t now_ns(void) {
   return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
+static void say_done(void) {
+  pthread_mutex_lock(&done_lock);
+  __atomic_store_n(&progress.done, 1, __ATOMIC_RELEASE);
+  pthread_cond_broadcast(&done_signal);
+  pthread_mutex_unlock(&done_lock);
+}
+
+void memory_wait_populated(void) {
+  pthread_mutex_lock(&done_lock);
+  while (progress.done == 0) pthread_cond_wait(&done_signal, &done_lock);
+  pthread_mutex_unlock(&done_lock);
+}
+
 static void *populate(void *unused) {
   (void)unused;
   uint64_t began = now_ns();
@@ -157,7 +172,7 @@ static void *populate(void *unused) {
       __atomic_add_fetch(&progress.pages, region->pages, __ATOMIC_RELAXED);
   }
   __atomic_store_n(&progress.ns, now_ns() - began, __ATOMIC_RELAXED);
-  __atomic_store_n(&progress.done, 1, __ATOMIC_RELEASE);
+  say_done();
   return NULL;
 }
 
@@ -170,7 +185,7 @@ static void start_populating(void) {
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, POPULATE_STACK_BYTES);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  if (pthread_create(&thread, &attributes, populate, NULL) != 0) progress.done = 1;
+  if (pthread_create(&thread, &attributes, populate, NULL) != 0) say_done();
   pthread_attr_destroy(&attributes);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
@@ -205,8 +220,10 @@ static void *map_layers(const struct wanted *wanted, const struct memory_descrip
   work.memory = memory;
   work.regions = regions;
   work.count = header.regions;
-  if (any) start_populating();
-  else progress.done = 1;
+  if (any)
+    start_populating();
+  else
+    say_done();
   return memory;
 }
 
@@ -259,7 +276,7 @@ static void *map_userfault(const struct wanted *wanted, const struct memory_desc
   /* Copies are of 4 KiB pages: a huge page would bring zeros beside the one that was asked for. */
   madvise(memory, length, MADV_NOHUGEPAGE);
   hand_over(from->pages, open_userfault(from->userfault, memory, length), memory, length);
-  progress.done = 1;
+  say_done();
   return memory;
 }
 
@@ -267,7 +284,7 @@ void *memory_map(enum memory_mode mode, const struct wanted *wanted,
                  const struct memory_descriptors *from, mmap_function map) {
   if (mode == MEMORY_LAYERS) return map_layers(wanted, from, map);
   if (mode == MEMORY_USERFAULT) return map_userfault(wanted, from, map);
-  progress.done = 1;
+  say_done();
   return map_base(wanted, false, from->memory, map);
 }
 

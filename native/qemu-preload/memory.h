@@ -55,4 +55,7 @@ void *memory_map(enum memory_mode mode, const struct wanted *wanted,
 
 struct populated memory_populated(void);
 
+/* Returns when the populating thread has nothing left to do. */
+void memory_wait_populated(void);
+
 #endif

@@ -23,8 +23,10 @@
  *       'A' where is guest memory?                             answers 'a', then address and length,
  *                                                              two 64-bit little-endian integers
  *       'S' what has been populated?                           answers 's', then struct populated
+ *       'W' wait until all is populated.                       answers 'w'
  */
 #include "memory.h"
+#include "template.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -99,6 +101,10 @@ static bool answer(char command) {
       return send_all(&verdict, 1);
     case 'A':
       return send_all(&where, sizeof where);
+    case 'W':
+      memory_wait_populated();
+      verdict = 'w';
+      return send_all(&verdict, 1);
     case 'S':
       return send_all(&what, sizeof what);
     default:
@@ -140,9 +146,8 @@ static void start_control_thread(void) {
   pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-__attribute__((constructor)) static void start(void) {
-  next_open = (open_function)dlsym(RTLD_NEXT, "open");
-  next_mmap = (mmap_function)dlsym(RTLD_NEXT, "mmap");
+/* A template has nothing of this: its children get it with their requests. */
+static void take_environment(void) {
   const char *asked = getenv("SPARKLER_MEMORY_MODE");
   if (asked != NULL && !memory_parse_mode(asked, &memory_mode)) _exit(EXIT_USAGE);
   descriptors.memory = take_descriptor("SPARKLER_MEMORY_FD");
@@ -153,11 +158,22 @@ __attribute__((constructor)) static void start(void) {
   read_fd = take_descriptor("SPARKLER_READ_FD");
   control_fd = take_descriptor("SPARKLER_CONTROL_FD");
   unsetenv("SPARKLER_MEMORY_MODE");
-  unsetenv("LD_PRELOAD");
   if (control_fd >= 0) start_control_thread();
 }
 
+__attribute__((constructor)) static void start(void) {
+  next_open = (open_function)dlsym(RTLD_NEXT, "open");
+  next_mmap = (mmap_function)dlsym(RTLD_NEXT, "mmap");
+  unsetenv("LD_PRELOAD");
+  template_prepare();
+  take_environment();
+}
+
 static int open_any(const char *path, int flags, mode_t mode) {
+  if (template_is_waiting() && strcmp(path, MEMORY_PATH) == 0) {
+    template_serve();
+    take_environment();
+  }
   if (descriptors.memory >= 0 && strcmp(path, MEMORY_PATH) == 0) {
     qemu_fd = fcntl(descriptors.memory, F_DUPFD_CLOEXEC, 0);
     return qemu_fd;

@@ -13,6 +13,10 @@ const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
 const QEMU = 'qemu-system-x86';
 /** The first QEMU that restores without copying memory (x-ignore-shared with private maps). */
 const NEEDED_QEMU = [10, 0];
+/** gVisor: benchmarks compare with it. */
+const YARDSTICK = 'runsc';
+/** The first release, a date, whose options bench/gvisor.ts knows; Debian 12's own is older. */
+const NEEDED_RUNSC = 20240729;
 const BACKPORTS = 'bookworm-backports';
 const SOURCE_FILE = '/etc/apt/sources.list.d/sparkler-backports.sources';
 const APT_ENVIRONMENT = { DEBIAN_FRONTEND: 'noninteractive' };
@@ -36,6 +40,23 @@ export async function installPackages() {
     throw new SetupError(
       `QEMU ${NEEDED_QEMU.join('.')} or later is needed; there is ${qemuVersion()}.`,
     );
+  }
+}
+
+/** What benchmarks compare with. Without it they still run: a failure is said, not thrown. */
+export function installYardsticks() {
+  const version = /(?:^|\D)(\d{8})(?:\D|$)/.exec(output(YARDSTICK, ['--version']) ?? '')?.[1];
+  if (Number(version ?? 0) >= NEEDED_RUNSC) return;
+  try {
+    const release = debianRelease([YARDSTICK]);
+    if (process.getuid() !== 0) throw new SetupError('run as root once, to install it.');
+    if (release === '12') addBackports();
+    say('reading the package lists');
+    show('apt-get', ['-q', 'update'], APT_ENVIRONMENT);
+    install([YARDSTICK], release === '12' ? ['-t', BACKPORTS] : []);
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    say(`there will be no comparison with gVisor (${YARDSTICK}): ${error.message}`);
   }
 }
 

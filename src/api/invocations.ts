@@ -44,6 +44,7 @@ const Phases = Type.Object(
   {
     vmmUp: Type.Optional(ms('The VMM process answers.')),
     stateLoaded: Type.Optional(ms("The snapshot's device state is loaded.")),
+    memoryReady: Type.Optional(ms('The memory that is brought in before the guest runs is there.')),
     resumed: Type.Optional(ms("The guest's CPUs run.")),
     ready: ms('The instance can take the event.'),
     firstResponse: ms('The answer is there: what users feel.'),

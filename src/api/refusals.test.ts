@@ -151,27 +151,13 @@ describe('a body', () => {
 
 describe('a field of a later version', () => {
   it.each([
-    ['/invocations', 'mincore', 3],
-    ['/invocations', 'mincore_size', 10],
-    ['/invocations', 'loadMincore', [1]],
-    ['/invocations', 'use_mem_file', true],
-    ['/invocations', 'overlay_regions', true],
-    ['/invocations', 'use_ws_file', true],
-    ['/invocations', 'vmm_load_ws', true],
-    ['/invocations', 'enableReap', true],
-    ['/invocations', 'wsFileDirectIo', true],
-    ['/invocations', 'wsSingleRead', 1],
     ['/invocations', 'namespace', 'fc1'],
     ['/vms', 'namespace', 'fc1'],
     ['/vmms', 'namespace', 'fc1'],
     ['/vms', 'enable_balloon', true],
     ['/vms', 'enable_faascale', true],
-    ['/snapshots', 'record_regions', true],
-    ['/snapshots', 'size_threshold', 64],
-    ['/snapshots', 'interval_threshold', 32],
   ])('%s: %s = %j is refused by name', async (path, field, value) => {
-    const required = path === '/snapshots' ? { vmId: 'vm1' } : path === '/vmms' ? {} : FN;
-    const body = { ...required, [field]: value };
+    const body = { ...(path === '/vmms' ? {} : FN), [field]: value };
     const { json } = await refused('UNSUPPORTED_FIELD', 'POST', path, body);
     expect(json['field']).toBe(field);
     expect(json['message']).toContain('does not do it yet');
@@ -200,8 +186,12 @@ describe('what does not exist', () => {
     ['GET', '/snapshots/nobody', 'SNAPSHOT_NOT_FOUND'],
     ['GET', '/ui', 'ROUTE_NOT_FOUND'],
     ['GET', '/ui/data', 'ROUTE_NOT_FOUND'],
-    ['GET', '/snapshots/x/mincore', 'ROUTE_NOT_FOUND'],
-    ['PATCH', '/snapshots/x/reap', 'ROUTE_NOT_FOUND'],
+    ['GET', '/snapshots/nobody/mincore', 'SNAPSHOT_NOT_FOUND'],
+    ['GET', '/snapshots/nobody/reap', 'SNAPSHOT_NOT_FOUND'],
+    ['GET', '/snapshots/nobody/working-set', 'SNAPSHOT_NOT_FOUND'],
+    ['GET', '/snapshots/nobody/working-set/picture', 'SNAPSHOT_NOT_FOUND'],
+    ['POST', '/snapshots/nobody/verify', 'SNAPSHOT_NOT_FOUND'],
+    ['GET', '/snapshots/x/mincore/1', 'ROUTE_NOT_FOUND'],
     ['PUT', '/net-ifaces/fc1', 'ROUTE_NOT_FOUND'],
     ['GET', '/', 'ROUTE_NOT_FOUND'],
     ['GET', '/functions/', 'INVALID_REQUEST'],
@@ -225,7 +215,10 @@ describe('what does not exist', () => {
 
   it.each([
     ['DELETE', '/functions', 'GET, HEAD, POST'],
-    ['PUT', '/snapshots', 'GET, HEAD, POST'],
+    ['DELETE', '/snapshots', 'GET, HEAD, POST, PUT'],
+    ['DELETE', '/snapshots/x/mincore', 'GET, HEAD, PATCH, POST, PUT'],
+    ['POST', '/snapshots/x/reap', 'DELETE, GET, HEAD, PATCH'],
+    ['GET', '/snapshots/x/verify', 'POST'],
     ['GET', '/invocations', 'POST'],
     ['POST', '/vms/x', 'DELETE, GET, HEAD'],
     ['GET', '/functions/x/code', 'PUT'],
@@ -245,6 +238,51 @@ describe('a patch', () => {
 
   it.each([{ mincore: true }, { dig_hole: 1 }])('of %j is refused', async (body) => {
     await refused('INVALID_REQUEST', 'PATCH', '/snapshots/x', body);
+  });
+});
+
+describe('a request about a working set', () => {
+  const FILE = 'give to_ws_file too';
+
+  it.each([
+    ['PATCH', 'mincore', { from_records_size: -1 }, 'from_records_size', 'at least 0'],
+    ['PATCH', 'mincore', { from_records_size: '64' }, 'from_records_size', 'a whole number'],
+    ['PATCH', 'mincore', { trim_regions: 1 }, 'trim_regions', 'true or false'],
+    ['PATCH', 'mincore', { mincore_cache: 2 }, 'mincore_cache', 'a list'],
+    ['PATCH', 'mincore', { mincore_cache: [0] }, 'mincore_cache.0', 'at least 1'],
+    ['PATCH', 'mincore', { to_ws_files: true }, 'to_ws_files', 'is not a field'],
+    ['PATCH', 'mincore', { inactive_ws: true }, 'inactive_ws', FILE],
+    ['PATCH', 'mincore', { to_ws_file: false, zero_ws: true }, 'zero_ws', FILE],
+    ['PATCH', 'mincore', { to_ws_file: '', size_threshold: 2 }, 'size_threshold', FILE],
+    ['PATCH', 'mincore', { interval_threshold: 32 }, 'interval_threshold', FILE],
+    ['POST', 'mincore', { position: 0, fromDiff: 'b' }, 'position', 'at least 1'],
+    ['POST', 'mincore', { position: 1 }, 'fromDiff', 'is required'],
+    ['POST', 'mincore', { position: 1, fromDiff: '../b' }, 'fromDiff', 'must be a name'],
+    ['PUT', 'mincore', undefined, 'source', 'is required'],
+    ['PUT', 'mincore?source=..', undefined, 'source', 'must be a name'],
+    ['PUT', 'mincore?source=a&from=b', undefined, 'from', 'is not a field'],
+    ['GET', 'working-set?at_least=0', undefined, 'at_least', 'from 1 to 9999'],
+    ['GET', 'working-set?at_least=two', undefined, 'at_least', 'from 1 to 9999'],
+    ['GET', 'working-set/picture?strategy=vanilla', undefined, 'strategy', 'must be one of reap'],
+  ])('%s %s %j is refused for %s', async (method, path, body, field, reason) => {
+    const { json } = await refused('INVALID_REQUEST', method, `/snapshots/x/${path}`, body);
+    expect(json['field']).toBe(field);
+    expect(json['message']).toContain(reason);
+  });
+
+  it.each([['"yes"'], ['{}'], ['1'], ['null']])('cannot keep REAP cached by %s', async (body) => {
+    const { json } = await refused('INVALID_REQUEST', 'PATCH', '/snapshots/x/reap', body);
+    expect(json['message']).toMatch(/^The body must be true or false, is /);
+  });
+
+  it.each([
+    ['', 'from_snapshot'],
+    ['?from_snapshot=../x', 'from_snapshot'],
+    ['?from_snapshot=x&ssId=a/b', 'ssId'],
+    ['?from_snapshot=x&snapshot_path=/s', 'snapshot_path'],
+  ])('a copy %s is refused', async (query, field) => {
+    const { json } = await refused('INVALID_REQUEST', 'PUT', `/snapshots${query}`);
+    expect(json['field']).toBe(field);
   });
 });
 

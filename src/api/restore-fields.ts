@@ -45,6 +45,9 @@ export const restoreFields = {
   overlay_regions: flag('`faasnap`: map the regions that are not zero from the memory file.'),
   use_ws_file: flag('`faasnap`: map the loading set from its compact file.'),
   vmm_load_ws: flag('`faasnap`: the VMM enters the loading set in its own page tables.'),
+  resident: flag(
+    '`vanilla`: make all of guest memory resident before the guest runs. For measurements: the time without any paging.',
+  ),
   enableReap: flag('Restore as REAP does: the same as `strategy: reap`.'),
   wsFileDirectIo: flag('`reap`: read the working-set file past the page cache.'),
   wsSingleRead: flag('`reap`: read the working-set file in a single read.'),
@@ -73,6 +76,9 @@ function optionsOf(body: FieldValues): NonNullable<RestoreChoice['options']> {
   const growth = mincore_size ? { growthPages: mincore_size } : undefined;
   const interval =
     typeof mincore === 'number' && mincore >= 0 ? { intervalMs: Math.max(1, mincore) } : undefined;
+  if (growth && interval) {
+    throw contradiction('mincore_size', 'cannot be asked for together with mincore');
+  }
   const isMapped = body.use_mem_file || body.overlay_regions || body.use_ws_file;
   return compact({
     directIo: body.wsFileDirectIo ? true : undefined,
@@ -86,6 +92,7 @@ function optionsOf(body: FieldValues): NonNullable<RestoreChoice['options']> {
         }
       : undefined,
     loadLayers: loadMincore?.length ? loadMincore : undefined,
+    resident: body.resident ? true : undefined,
     vmmLoads: body.vmm_load_ws ? true : undefined,
   });
 }

@@ -107,7 +107,7 @@ const SnapshotPatchInput = Type.Object(
   { $id: 'SnapshotPatch', additionalProperties: false, description: 'What to do.' },
 );
 
-const SnapshotParams = Type.Object({ ssId: name('Id of the snapshot.') });
+export const SnapshotParams = Type.Object({ ssId: name('Id of the snapshot.') });
 
 function snapshotToWire(record: SnapshotRecord): Static<typeof SnapshotSchema> {
   return {
@@ -168,6 +168,8 @@ function listAndTake(app: Api, { platform }: ApiContext): void {
             'VM_WRONG_STATE',
             'PATH_NOT_ALLOWED',
             'OPERATION_UNSUPPORTED',
+            'FUNCTION_NOT_FROZEN',
+            'GUEST_NOT_READY',
             'VMM_FAILED',
             'VM_DIED',
             'STORAGE_FULL',
@@ -197,6 +199,51 @@ function listAndTake(app: Api, { platform }: ApiContext): void {
         duration_ms: taken.totalMs,
         paused_ms: taken.pausedMs,
       };
+    },
+  );
+}
+
+const CopyQuery = Type.Object(
+  {
+    from_snapshot: name('The snapshot to copy.'),
+    mem_file_path: place("the copy's memory"),
+    ssId: optionalName("The copy's id. Default: a new one."),
+  },
+  { additionalProperties: false },
+);
+
+function copySnapshot(app: Api, { platform }: ApiContext): void {
+  app.put(
+    '/snapshots',
+    {
+      schema: {
+        operationId: 'copySnapshot',
+        tags,
+        summary: 'Copy a snapshot',
+        description:
+          'The copy has a memory file of its own, which shares its blocks where the file system can, and all that was recorded of the source.',
+        querystring: CopyQuery,
+        response: {
+          200: ref(SnapshotSchema),
+          ...errorAnswers(
+            'SNAPSHOT_NOT_FOUND',
+            'SNAPSHOT_UNUSABLE',
+            'PATH_NOT_ALLOWED',
+            'FUNCTION_NOT_FOUND',
+            'OPERATION_UNSUPPORTED',
+            'STORAGE_FULL',
+            'TOO_MANY_REQUESTS',
+            'VMM_FAILED',
+            'DEPENDENCY_MISSING',
+            'SHUTTING_DOWN',
+          ),
+        },
+      },
+    },
+    async (request) => {
+      const { from_snapshot, mem_file_path, ssId } = request.query;
+      const input = { from: from_snapshot, memoryPath: given(mem_file_path), ssId: given(ssId) };
+      return snapshotToWire(await platform.copySnapshot(compact(input)));
     },
   );
 }
@@ -248,7 +295,14 @@ function patchSnapshot(app: Api, { platform }: ApiContext): void {
         body: ref(SnapshotPatchInput),
         response: {
           200: emptyAnswer('Done.'),
-          ...bodyErrorAnswers('SNAPSHOT_NOT_FOUND', 'SNAPSHOT_IN_USE', 'SNAPSHOT_UNUSABLE'),
+          ...bodyErrorAnswers(
+            'SNAPSHOT_NOT_FOUND',
+            'OPERATION_UNSUPPORTED',
+            'TOO_MANY_REQUESTS',
+            'VMM_FAILED',
+            'DEPENDENCY_MISSING',
+            'SHUTTING_DOWN',
+          ),
         },
       },
     },
@@ -272,6 +326,7 @@ function patchSnapshot(app: Api, { platform }: ApiContext): void {
 
 export function snapshotRoutes(app: Api, context: ApiContext): void {
   listAndTake(app, context);
+  copySnapshot(app, context);
   oneSnapshot(app, context);
   patchSnapshot(app, context);
 }

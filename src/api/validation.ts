@@ -58,6 +58,11 @@ function reasonOf(error: FastifySchemaValidationError, value: unknown): string {
   return `${reason}, is ${shown(value)}`;
 }
 
+function bodyMessage(error: FastifySchemaValidationError, value: unknown): string {
+  if (error.params['type'] === 'object') return 'The body must be a JSON object.';
+  return `The body ${reasonOf(error, value)}.`;
+}
+
 /** Turns the first error of a failed validation into what the caller reads. */
 export function validationError(errors: readonly FastifySchemaValidationError[]): SparklerError {
   const [error] = errors;
@@ -71,6 +76,6 @@ export function validationError(errors: readonly FastifySchemaValidationError[])
       { field },
     );
   }
-  if (field === '') return new SparklerError('INVALID_REQUEST', 'The body must be a JSON object.');
+  if (field === '') return new SparklerError('INVALID_REQUEST', bodyMessage(error, data));
   return new SparklerError('INVALID_REQUEST', `${field}: ${reasonOf(error, data)}.`, { field });
 }

@@ -105,6 +105,16 @@ export const textAnswer = (description: string) => ({
   content: { 'text/plain': { schema: { type: 'string' } } },
 });
 
+/** Error codes of every route that works on a snapshot's working set. */
+export const WORKING_SET_ERRORS = [
+  'SNAPSHOT_NOT_FOUND',
+  'SNAPSHOT_UNUSABLE',
+  'TOO_MANY_REQUESTS',
+  'DEPENDENCY_MISSING',
+  'VMM_FAILED',
+  'SHUTTING_DOWN',
+] as const;
+
 /** A 200 without a body. */
 export const emptyAnswer = (description: string) =>
   Type.Unsafe<undefined>({ type: 'null', description });

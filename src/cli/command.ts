@@ -45,3 +45,13 @@ export function action(
     await run(new Context(io, this), this.processedArgs.flat() as string[], this.opts<never>());
   };
 }
+
+/** The daemon's restore strategies, for options. */
+const STRATEGIES = ['vanilla', 'cached', 'reap', 'faasnap', 'populate', 'auto'] as const;
+
+export type Strategy = (typeof STRATEGIES)[number];
+
+/** An option that takes one of them. */
+export function strategyOption(description: string): Option {
+  return option('--strategy <name>', description).choices(STRATEGIES);
+}

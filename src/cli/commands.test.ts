@@ -1,9 +1,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ApiServer, startApi } from '../../tests/support/api-server.js';
 import { type CliOptions, cli } from '../../tests/support/cli.js';
+import { STRATEGY_CHOICES } from '../control/index.js';
 import { type ErrorCode, SparklerError } from '../errors.js';
 
 let server: ApiServer;
@@ -79,6 +80,22 @@ describe('invoke', () => {
     expect(result.stderr).toBe('');
   });
 
+  it('asks for a strategy and says what came of it', async () => {
+    server.platform.onInvoke = () => ({
+      restore: {
+        ...{ strategy: 'populate', why: 'because', recorded: false, served: 0, prefetched: 0 },
+        ...{ populated: 1200, populateMs: 5, readBytes: 1024 * 1024 },
+      },
+    });
+    const { stderr } = await run('invoke hello --snapshot ss1 --strategy populate');
+    expect(lastInput()).toMatchObject({ ssId: 'ss1', restore: { strategy: 'populate' } });
+    expect(stderr).toContain(
+      'restored by populate: 1200 pages populated in 5.00 ms, 1.00 MiB read; because\n',
+    );
+    const { json } = await run('invoke hello --snapshot ss1 --json');
+    expect(json).toMatchObject({ restore: { strategy: 'populate', populated_pages: 1200 } });
+  });
+
   it('takes the event from an option, a file or stdin', async () => {
     const file = join(dir, 'event.json');
     writeFileSync(file, '{"from":"file"}');
@@ -96,6 +113,8 @@ describe('invoke', () => {
     ['invoke hello --event 1 -', 'give only one of --event'],
     ['invoke hello {}', 'give JSON with --event'],
     ['invoke hello --vm a --snapshot b', 'give only one of --vm'],
+    ['invoke hello --strategy reap', 'how to restore needs a snapshot'],
+    ['invoke hello --snapshot a --strategy fast', 'Allowed choices are vanilla'],
     ['invoke hello --timeout 5', '5 is not a time like'],
     ['invoke hello --event-file /does/not/exist', 'cannot be read'],
     ['invoke hello --event {x}', 'params: must be a string of JSON'],
@@ -208,6 +227,7 @@ describe('snapshots', () => {
       ssId: 'mine',
       statePath: join(process.cwd(), 's'),
       memoryPath: '/m',
+      regions: {},
     });
     expect(await ok('snapshot list')).toMatch(/^mine +hello +512 MiB +100 MiB +vm1/m);
     expect(await ok('snapshot show mine')).toMatch(/^memory file +\/m$/m);
@@ -219,6 +239,58 @@ describe('snapshots', () => {
     expect(server.platform.calls.at(-1)?.[1]).toEqual(['mine', { digHole: true }]);
     expect(await ok('snapshot rm mine')).toBe('removed snapshot mine\n');
     expect(await ok('snapshot list')).toContain('No snapshots yet');
+  });
+});
+
+describe('working sets of snapshots', () => {
+  beforeEach(async () => {
+    make('hello');
+    await server.platform.createVm({ functionName: 'hello' });
+    await server.platform.takeSnapshot({ vmId: 'vm1', ssId: 'mine' });
+  });
+  const lastCall = () => server.platform.calls.at(-1);
+
+  it('are shown: recordings, files, how alike, how many in common', async () => {
+    const text = await ok('snapshot working-set mine --at-least 2');
+    expect(text).toMatch(/^memory +32768 \(128 MiB\) pages$/m);
+    expect(text).toMatch(/^in common +80 \(320 KiB\) pages in 2 of 2 or more$/m);
+    expect(text).toMatch(/^trace-1 +page faults +100 \(400 KiB\) +- +e0 +2 +\d+ d ago$/m);
+    expect(text).toMatch(/^layers +page cache +100 \(400 KiB\) +3 +e0/m);
+    expect(text).toMatch(/^reap +7 +100 \(400 KiB\) +410 KiB +yes$/m);
+    expect(text).toMatch(/^trace-1 +layers +0.800$/m);
+    const { json } = await run('snapshot working-set mine --json');
+    expect(json).toMatchObject({ nonzero_pages: 9000 });
+    expect(json).not.toHaveProperty('common');
+  });
+
+  it('are drawn to stdout or a file', async () => {
+    const svg = '<svg aria-label="latest"/>';
+    expect(await ok('snapshot picture mine')).toBe(svg);
+    expect((await run('snapshot picture mine --json')).json).toEqual({ svg });
+    const file = join(dir, 'mine.svg');
+    expect(await ok(`snapshot picture mine --strategy reap --output ${file}`)).toBe(`${file}\n`);
+    expect(readFileSync(file, 'utf8')).toBe('<svg aria-label="reap"/>');
+    const { code, stderr } = await run(`snapshot picture mine --output ${dir}/none/x.svg`);
+    expect([code, stderr]).toEqual([2, expect.stringContaining('cannot be written')]);
+  });
+
+  it('are forgotten and copied', async () => {
+    expect(await ok('snapshot forget mine')).toBe('forgot what was recorded of mine\n');
+    expect(lastCall()).toEqual(['forget', ['mine']]);
+    expect(await ok('snapshot copy mine --id other --memory-file m')).toBe('other\n');
+    expect(lastCall()).toEqual([
+      'copySnapshot',
+      { from: 'mine', ssId: 'other', memoryPath: join(process.cwd(), 'm') },
+    ]);
+    expect((await run('snapshot copy mine --json')).json).toMatchObject({ func_name: 'hello' });
+  });
+
+  it('are verified; a damaged snapshot ends with 2', async () => {
+    expect(await ok('snapshot verify mine')).toBe('mine is whole: 2 files, 4.01 KiB in 3.50 ms\n');
+    expect((await run('snapshot verify mine --json')).json).toMatchObject({ memory_id: 'ab12' });
+    server.platform.failure = new SparklerError('SNAPSHOT_UNUSABLE', 'damaged at byte 0');
+    const { code, stderr } = await run('snapshot verify mine');
+    expect([code, stderr]).toEqual([2, expect.stringContaining('damaged at byte 0')]);
   });
 });
 
@@ -293,6 +365,11 @@ describe('any command', () => {
     'snapshot',
     'snapshot take',
     'snapshot cache load',
+    'snapshot copy',
+    'snapshot verify',
+    'snapshot working-set',
+    'snapshot picture',
+    'snapshot forget',
     'rm',
     'info',
     'completion',
@@ -337,6 +414,11 @@ describe('completion', () => {
     expect(await offered('invoke', 'hello', '--ev')).toEqual(['--event', '--event-file']);
     expect(await offered('ps', '--j')).toEqual(['--json']);
     expect(await offered('deploy', 'x', '.', '--runtime', '')).toEqual(['python3', 'nodejs']);
+    const strategies = [...STRATEGY_CHOICES];
+    expect(await offered('invoke', 'hello', '--strategy', '')).toEqual(strategies);
+    expect(await offered('deploy', 'hello', '.', '--strategy', '')).toEqual(strategies);
+    expect(await offered('snapshot', 'v')).toEqual(['verify']);
+    expect(await offered('snapshot', 'picture', '')).toEqual(['mine']);
     expect(await offered('invoke', 'hel')).toEqual(['hello', 'help-me']);
     expect(await offered('invoke', 'hello', '--vm', '')).toEqual(['vm1']);
     expect(await offered('invoke', '--vm', 'vm1', 'hello', '--snapshot', '')).toEqual(['mine']);

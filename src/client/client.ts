@@ -3,7 +3,7 @@ import { Agent } from 'node:http';
 import { Readable } from 'node:stream';
 import createClient, { type Client } from 'openapi-fetch';
 import { SparklerError } from '../errors.js';
-import type { components, paths } from './generated/schema.js';
+import type { components, operations, paths } from './generated/schema.js';
 import { nodeFetch } from './transport.js';
 import { errorFromWire } from './wire-error.js';
 
@@ -17,6 +17,14 @@ export type Snapshot = Schemas['Snapshot'];
 export type SnapshotTaken = Schemas['SnapshotTaken'];
 export type SnapshotSettings = Schemas['SnapshotInput'];
 export type SnapshotPatch = Schemas['SnapshotPatch'];
+export type SnapshotCopy = operations['copySnapshot']['parameters']['query'];
+export type Verification = Schemas['Verification'];
+export type WorkingSet = Schemas['WorkingSet'];
+export type WorkingSetStrategy = WorkingSet['files'][number]['strategy'];
+export type Mincore = Schemas['Mincore'];
+export type MincoreLayer = Schemas['MincoreLayer'];
+export type MincorePatch = Schemas['MincorePatch'];
+export type Reap = Schemas['Reap'];
 export type Invocation = Schemas['Invocation'];
 export type InvocationResult = Schemas['InvocationResult'];
 export type Info = Schemas['Info'];
@@ -126,6 +134,56 @@ export class SparklerClient {
       this.answer(this.http.PATCH('/snapshots/{ssId}', { ...ss(ssId), body })),
     delete: (ssId: string): Promise<void> =>
       this.answer(this.http.DELETE('/snapshots/{ssId}', ss(ssId))),
+    /** A copy with a memory file of its own and all that was recorded. */
+    copy: (query: SnapshotCopy): Promise<Snapshot> =>
+      this.answer(this.http.PUT('/snapshots', { params: { query } })),
+    /** Reads all of it and verifies it. */
+    verify: (ssId: string): Promise<Verification> =>
+      this.answer(this.http.POST('/snapshots/{ssId}/verify', ss(ssId))),
+  };
+
+  /** What was recorded of snapshots, and what is made of it. */
+  readonly workingSets = {
+    /** @param atLeast also counts the pages that are in so many of the recordings. */
+    get: (ssId: string, atLeast?: number): Promise<WorkingSet> =>
+      this.answer(
+        this.http.GET('/snapshots/{ssId}/working-set', {
+          params: {
+            path: { ssId },
+            query: atLeast === undefined ? {} : { at_least: String(atLeast) },
+          },
+        }),
+      ),
+    /** SVG. Default strategy: the one whose file was made last. */
+    picture: (ssId: string, strategy?: WorkingSetStrategy): Promise<string> =>
+      this.answer(
+        this.http.GET('/snapshots/{ssId}/working-set/picture', {
+          params: { path: { ssId }, query: strategy === undefined ? {} : { strategy } },
+          ...TEXT,
+        }),
+      ),
+    /** Forgets all recordings and what was made of them. */
+    forget: (ssId: string): Promise<void> =>
+      this.answer(this.http.DELETE('/snapshots/{ssId}/working-set', ss(ssId))),
+    mincore: (ssId: string): Promise<Mincore> =>
+      this.answer(this.http.GET('/snapshots/{ssId}/mincore', ss(ssId))),
+    carryMincore: (ssId: string, source: string): Promise<void> =>
+      this.answer(
+        this.http.PUT('/snapshots/{ssId}/mincore', {
+          params: { path: { ssId }, query: { source } },
+        }),
+      ),
+    addMincoreLayer: (ssId: string, body: MincoreLayer): Promise<void> =>
+      this.answer(this.http.POST('/snapshots/{ssId}/mincore', { ...ss(ssId), body })),
+    patchMincore: (ssId: string, body: MincorePatch): Promise<void> =>
+      this.answer(this.http.PATCH('/snapshots/{ssId}/mincore', { ...ss(ssId), body })),
+    reap: (ssId: string): Promise<Reap> =>
+      this.answer(this.http.GET('/snapshots/{ssId}/reap', ss(ssId))),
+    /** Reads REAP's working-set file into the page cache, or drops it from there. */
+    cacheReap: (ssId: string, keep: boolean): Promise<void> =>
+      this.answer(this.http.PATCH('/snapshots/{ssId}/reap', { ...ss(ssId), body: keep })),
+    forgetReap: (ssId: string): Promise<void> =>
+      this.answer(this.http.DELETE('/snapshots/{ssId}/reap', ss(ssId))),
   };
 
   /** Invokes a function: warm with `vmId`, from a snapshot with `ssId`, else cold. */

@@ -10,13 +10,26 @@ export type {
   /** @public */
   Invocation,
   InvocationResult,
+  /** @public */
+  Mincore,
+  /** @public */
+  MincoreLayer,
+  /** @public */
+  MincorePatch,
+  /** @public */
+  Reap,
   Snapshot,
+  /** @public */
+  SnapshotCopy,
   SnapshotPatch,
   /** @public */
   SnapshotSettings,
   /** @public */
   SnapshotTaken,
+  Verification,
   Vm,
   /** @public */
   VmSettings,
+  WorkingSet,
+  WorkingSetStrategy,
 } from './client.js';

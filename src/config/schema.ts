@@ -117,6 +117,12 @@ const vmm = Type.Object(
       "First user id for VMMs: each microVM gets one of its own from here up. 0: the daemon's user.",
     ),
     uidCount: count(65_536, 1_000_000, 'How many user ids from `firstUid` on may be used.'),
+    templates: whole(
+      4,
+      0,
+      64,
+      'QEMU processes kept ahead in software emulation, each for the restores of one function and size; 0: none.',
+    ),
     tbSizeMiB: count(64, 4_096, "QEMU's translation buffer in software emulation, MiB."),
     cgroupRoot: Type.String({
       default: '',

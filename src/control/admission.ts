@@ -8,6 +8,7 @@ import type { VmmDriver } from '../vmm/index.js';
 import type { DiskLedger, Reservation } from './disk.js';
 import type { Functions } from './functions.js';
 import type { ImagePort } from './ports.js';
+import type { SnapshotRecord } from './types.js';
 import type { Vm, VmParts, VmRequest } from './vm.js';
 
 export interface AdmissionDeps {
@@ -62,16 +63,42 @@ export async function admitSnapshot(
 }
 
 /**
+ * Keeps the space that a copy of a snapshot needs where its files will lie.
+ * @throws SparklerError STORAGE_FULL
+ */
+export async function admitCopy(
+  source: SnapshotRecord,
+  plan: SnapshotPlan,
+  { ledger, store }: Pick<AdmissionDeps, 'ledger' | 'store'>,
+): Promise<Reservation> {
+  const { memoryPath } = plan.files;
+  const elsewhere = dirname(memoryPath) !== plan.dir;
+  const { memory, others } = await store.occupied(source);
+  return ledger.reserve('the copy of the snapshot', [
+    { folder: elsewhere ? dirname(memoryPath) : store.dir, bytes: () => memory },
+    { folder: store.dir, bytes: () => others },
+  ]);
+}
+
+/**
  * Finds the image, kernel, code and, for a restore, proves that the snapshot is whole and fits.
  * @throws SparklerError IMAGE_NOT_FOUND, KERNEL_NOT_FOUND, FUNCTION_HAS_NO_CODE, MEMORY_TOO_SMALL,
  * SNAPSHOT_UNUSABLE
  */
 export async function partsOf(request: VmRequest, deps: AdmissionDeps): Promise<VmParts> {
   const { images, functions, store, driver } = deps;
-  const [image, kernel] = await Promise.all([
-    images.image(request.image),
-    images.kernel(request.kernel),
-  ]);
+  const resolving = Promise.all([images.image(request.image), images.kernel(request.kernel)]);
+  // The snapshot's files are read meanwhile.
+  const fitness = resolving.then(([image, kernel]) => ({
+    vmm: driver.capabilities,
+    imageId: image.id,
+    kernelId: kernel.id,
+  }));
+  const loading = request.snapshot && store.load(request.snapshot, fitness);
+  // Awaited below, unless something else is wrong first.
+  fitness.catch(() => undefined);
+  loading?.catch(() => undefined);
+  const [image, kernel] = await resolving;
   if (request.memMiB < image.minMemMiB) {
     throw new SparklerError(
       'MEMORY_TOO_SMALL',
@@ -80,14 +107,8 @@ export async function partsOf(request: VmRequest, deps: AdmissionDeps): Promise<
     );
   }
   const codePath = functions.drive(request.fn.name, request.codeId);
-  if (request.snapshot === undefined) {
-    return { image, kernel, codePath, kernelArgs: '', instances: [] };
-  }
-  const snapshot = await store.load(request.snapshot, {
-    vmm: driver.capabilities,
-    imageId: image.id,
-    kernelId: kernel.id,
-  });
+  if (loading === undefined) return { image, kernel, codePath, kernelArgs: '', instances: [] };
+  const snapshot = await loading;
   const { kernelArgs, instances } = snapshot.manifest;
   return { image, kernel, codePath, kernelArgs, instances, snapshot };
 }

@@ -1,6 +1,7 @@
 /** The control room's face: the platform and its types. */
 export { createPlatform, type PlatformDeps } from './platform.js';
-export { journalVm, type JournaledVm } from './journaling.js';
+export { journalAhead, journalVm, type JournaledVm } from './journaling.js';
 export type { BuiltCode, ImageInfo, ImagePort, KernelInfo } from './ports.js';
 export { STRATEGY_CHOICES, type StrategyChoice } from './chooser.js';
 export type * from './types.js';
+export type * from './working-set-types.js';

@@ -5,6 +5,7 @@ import { newTraceId, type Metrics } from '../telemetry/index.js';
 import type { VmStats } from '../vmm/index.js';
 import { invalid } from './errors.js';
 import type { Functions } from './functions.js';
+import { checkOptions } from './restore-options.js';
 import type { InvocationInput, InvocationOutput, InvocationPhases, StartKind } from './types.js';
 import type { Vm } from './vm.js';
 import type { Pool } from './pool.js';
@@ -97,6 +98,8 @@ export class Invocations {
       throw new SparklerError('BODY_TOO_LARGE', message, { field: 'params' });
     }
     checkJson(event);
+    const { restore } = input;
+    if (restore) checkOptions(restore.strategy ?? fn.restoreStrategy, restore.options);
     const { timeoutMs } = input;
     if (timeoutMs !== undefined && (!Number.isSafeInteger(timeoutMs) || timeoutMs < 1)) {
       throw invalid('timeout_ms', 'must be a whole number of milliseconds, at least 1');
@@ -194,9 +197,10 @@ export class Invocations {
 
   /** Ends what must not stay after a failure, and says what went wrong as fully as is known. */
   async #failed(vm: Vm, made: boolean, error: unknown): Promise<SparklerError> {
-    const known = vm.failure(error);
+    const known = await vm.failure(error);
     const { fault } = known.kind;
-    const broken = fault === 'guest' || known.code === 'VMM_FAILED';
+    const isOver = vm.machine?.state === 'failed';
+    const broken = fault === 'guest' || known.code === 'VMM_FAILED' || isOver;
     if (made || broken) await this.#deps.vms.end(vm, broken ? 'died' : 'deleted', known);
     // Explained again: the console's last lines are complete when the VMM is gone.
     return broken ? vm.explain(known) : known;
@@ -229,6 +233,7 @@ function phasesOf(
   return {
     ...(marks && { vmmUp: since(marks.vmmUp) }),
     ...(marks?.stateLoaded !== undefined && { stateLoaded: since(marks.stateLoaded) }),
+    ...(marks?.memoryReady !== undefined && { memoryReady: since(marks.memoryReady) }),
     ...(at.resumed !== undefined && { resumed: since(at.resumed) }),
     ready: since(at.ready),
     firstResponse: since(at.answered),

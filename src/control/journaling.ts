@@ -1,5 +1,11 @@
 import { identify, type Intent, type Journal } from '../registry/index.js';
-import { footprintOf, type MachineSpec, type ObservedSpec, type VmmDriver } from '../vmm/index.js';
+import {
+  footprintOf,
+  type AheadObserver,
+  type MachineSpec,
+  type ObservedSpec,
+  type VmmDriver,
+} from '../vmm/index.js';
 
 export interface JournaledVm {
   /** The spec to start the VM with: it tells the journal of the process. */
@@ -23,4 +29,21 @@ export function journalVm(journal: Journal, driver: VmmDriver, spec: MachineSpec
     if (identity && processId !== undefined) journal.attach(processId, identity);
   };
   return { spec: { ...spec, onProcess }, ids };
+}
+
+/** Journals what the driver starts ahead of VMs, and says what goes wrong with it. */
+export function journalAhead(journal: Journal, warn: (reason: string) => void): AheadObserver {
+  return {
+    begin: (vmId, { cgroup }) => {
+      const intents: Intent[] =
+        cgroup === undefined ? [] : [{ kind: 'cgroup', name: cgroup, vmId }];
+      const ids = journal.intendAll([...intents, { kind: 'process', name: 'template', vmId }]);
+      const onProcess = (pid: number): void => {
+        const [identity, id] = [identify(pid), ids.at(-1)];
+        if (identity && id !== undefined) journal.attach(id, identity);
+      };
+      return { onProcess, gone: () => journal.doneAll(ids) };
+    },
+    warn,
+  };
 }

@@ -1,4 +1,5 @@
 /** The platform: all use cases behind one interface, joined to the rooms below. */
+import { availableParallelism } from 'node:os';
 import type { Readable } from 'node:stream';
 import type { Config } from '../config/index.js';
 import { SparklerError } from '../errors.js';
@@ -6,12 +7,12 @@ import type { Registry } from '../registry/index.js';
 import type { SnapshotStore } from '../snapshot/index.js';
 import { Metrics, type Logger } from '../telemetry/index.js';
 import { within, type VmmDriver } from '../vmm/index.js';
-import { availableParallelism } from 'node:os';
 import { DiskLedger, type FreeBytes } from './disk.js';
 import { Functions } from './functions.js';
 import { Invocations } from './invocations.js';
 import { FunctionLogs } from './logs.js';
 import { Pool } from './pool.js';
+import { hasWorkingSet } from './pooled.js';
 import type { ImagePort } from './ports.js';
 import { Restores } from './restores.js';
 import { Snapshots } from './snapshots.js';
@@ -23,6 +24,7 @@ import type {
   Platform,
   PlatformInfo,
   PoolInput,
+  SnapshotCopyInput,
   SnapshotInput,
   SnapshotPatch,
   SnapshotRecord,
@@ -32,6 +34,7 @@ import type {
 } from './types.js';
 import type { Vm } from './vm.js';
 import { Vms } from './vms.js';
+import { WorkingSetAdmin } from './working-set-admin.js';
 
 export interface PlatformDeps {
   readonly config: Config;
@@ -74,6 +77,7 @@ class LocalPlatform implements Platform {
   readonly #vms: Vms;
   readonly #pool: Pool;
   readonly #invocations: Invocations;
+  readonly workingSets: WorkingSetAdmin;
   #closing: Promise<void> | undefined;
 
   constructor(deps: PlatformDeps) {
@@ -106,6 +110,12 @@ class LocalPlatform implements Platform {
       journal: deps.registry.journal,
       logs: this.#logs,
       snapshot: (ssId) => this.#snapshots.get(ssId),
+    });
+    this.workingSets = new WorkingSetAdmin({
+      ...shared,
+      snapshots: this.#snapshots,
+      dropPooled: (ssId) => this.#vms.endPooled((vm) => hasWorkingSet(vm, ssId)),
+      mustBeOpen: () => this.#mustBeOpen(),
     });
     this.#pool = new Pool({
       ...shared,
@@ -194,6 +204,10 @@ class LocalPlatform implements Platform {
   getSnapshot(ssId: string): SnapshotRecord {
     return this.#snapshots.get(ssId);
   }
+  async copySnapshot(input: SnapshotCopyInput): Promise<SnapshotRecord> {
+    this.#mustBeOpen();
+    return this.#snapshots.copy(input);
+  }
   async patchSnapshot(ssId: string, patch: SnapshotPatch): Promise<void> {
     this.#mustBeOpen();
     await this.#snapshots.patch(ssId, patch);
@@ -230,9 +244,10 @@ class LocalPlatform implements Platform {
   }
 
   async #close(): Promise<void> {
-    const { config, registry, store, logger } = this.#deps;
+    const { config, registry, store, logger, driver } = this.#deps;
     this.#pool.close();
-    const all = Promise.all([this.#vms.close(shuttingDown()), store.settled()]);
+    const vms = this.#vms.close(shuttingDown()).then(() => driver.close?.());
+    const all = Promise.all([vms, store.settled()]);
     try {
       await within(all, config.timeouts.shutdownMs);
     } catch (error) {

@@ -184,7 +184,7 @@ describe('strategies', () => {
     ['none named by the invocation', { strategy: 'cached' }, {}, true],
     ['another named', {}, { strategy: 'cached' }, false],
     ['the default named by the invocation', {}, { strategy: 'vanilla' }, true],
-    ['options', {}, { strategy: 'vanilla', options: { directIo: true } }, false],
+    ['options', {}, { strategy: 'vanilla', options: { resident: true } }, false],
     ['a recording', {}, { options: { record: { intervalMs: 1 } } }, false],
   ] as const)('%s', async (_, asked, restore, isTaken) => {
     pool = await PoolBed.open({ capabilities: { hasProcess: true } });
@@ -265,6 +265,17 @@ describe('what a pooled VM is made of', () => {
     await pool.untilReady(1);
     await deploy(pool.platform, 'hello', 'newer code');
     expect(await pool.platform.invoke(fromSnapshot)).toMatchObject({ pooled: true });
+  });
+
+  it('is a working set that can be changed: only VMs without one stay', async () => {
+    pool = await PoolBed.open();
+    await pool.platform.poolVm({ ssId: 'ss-1', strategy: 'reap' });
+    const plain = await pool.platform.poolVm({ ssId: 'ss-1', strategy: 'vanilla' });
+    await pool.untilReady(2);
+    await pool.platform.workingSets.patchMincore('ss-1', { dropCache: true });
+    expect(await pool.inPool()).toHaveLength(2);
+    await pool.platform.workingSets.forget('ss-1');
+    expect(await pool.inPool()).toMatchObject([{ vmId: plain.vmId }]);
   });
 });
 

@@ -11,6 +11,7 @@ import {
 import type { Logger } from '../telemetry/index.js';
 import { within, type VmmDriver } from '../vmm/index.js';
 import { Chooser } from './chooser.js';
+import { SnapshotLocks } from './snapshot-locks.js';
 import type { RestoreInfo } from './types.js';
 import type { Vm, VmRestore } from './vm.js';
 
@@ -22,6 +23,8 @@ export interface RestoresDeps {
 }
 
 export class Restores {
+  /** Who may touch the snapshots' files. */
+  readonly locks = new SnapshotLocks();
   readonly #deps: RestoresDeps;
   readonly #chooser: Chooser;
   /** Snapshots of which an invocation is being recorded. */
@@ -46,6 +49,14 @@ export class Restores {
    * @throws SparklerError OPERATION_UNSUPPORTED, and what the strategy throws.
    */
   async prepare(vm: Vm, loaded: LoadedSnapshot): Promise<VmRestore> {
+    const { ssId } = loaded.manifest;
+    const release = await this.locks.restoring(ssId);
+    // From here on the strategy knows what lies where, and then the VMM opens it.
+    void vm.starting.then(release, release);
+    return this.#prepare(vm, loaded);
+  }
+
+  async #prepare(vm: Vm, loaded: LoadedSnapshot): Promise<VmRestore> {
     const { config, driver, store } = this.#deps;
     const { ssId } = loaded.manifest;
     const sets = this.sets(loaded);
@@ -53,8 +64,15 @@ export class Restores {
     const wanted = choice.strategy ?? vm.request.fn.restoreStrategy;
     const forInvocation = choice.event !== undefined;
     const chosen = this.#chooser.choose(wanted, sets, forInvocation);
-    const strategy = strategyOf(chosen.strategy, driver.capabilities.memorySources);
-    const prepared = await strategy.prepare({
+    const strategy = strategyOf(chosen.strategy, driver.capabilities);
+    // Restored ahead, nobody knows yet what will be invoked, and the rehearsal is not it.
+    const mayRecord = forInvocation && !this.#recording.has(ssId);
+    // Held from now on: another restore may be prepared while this one is.
+    if (mayRecord) this.#recording.add(ssId);
+    const release = (): void => {
+      if (mayRecord) this.#recording.delete(ssId);
+    };
+    const preparing = strategy.prepare({
       sets,
       cache: store.cache,
       tools: store.tools,
@@ -62,14 +80,30 @@ export class Restores {
       event: recordedEvent(choice.event ?? ''),
       dir: vm.dir,
       keepTraces: config.limits.maxRecordings,
-      // Restored ahead, nobody knows yet what will be invoked, and the rehearsal is not it.
-      mayRecord: forInvocation && !this.#recording.has(ssId),
+      mayRecord,
       limitMs: config.timeouts.snapshotMs,
     });
-    if (prepared.records) this.#recording.add(ssId);
+    preparing.catch(release);
+    const prepared = await preparing;
+    if (!prepared.records) release();
     prepared.beside?.catch(() => undefined);
     const why = chosen.why === '' ? prepared.why : `${chosen.why}; ${prepared.why}`;
     return { ...prepared, why, strategy: strategy.name, ssId };
+  }
+
+  /**
+   * Proves that what a VM has opened by now is whole: it may have changed since it was prepared.
+   * @throws SparklerError SNAPSHOT_UNUSABLE
+   */
+  async confirm(loaded: LoadedSnapshot, { memory }: VmRestore): Promise<void> {
+    await this.#deps.store.confirm(loaded);
+    const path =
+      memory.kind === 'layers'
+        ? memory.workingSetPath
+        : memory.kind === 'userfault'
+          ? memory.workingSet?.path
+          : undefined;
+    if (path !== undefined) await this.sets(loaded).confirm(path);
   }
 
   /**
@@ -80,13 +114,14 @@ export class Restores {
     const { restore, machine } = vm;
     if (restore === undefined || machine === undefined) return undefined;
     vm.restore = undefined;
-    const paging = await machine.paging();
+    // It has answered. That it has ended since is found by whoever uses it next.
+    const paging = await machine.paging().catch(() => undefined);
     const { strategy, why, records, ssId } = restore;
     // One that was made ahead of its invocation says nothing of how long a restore takes.
     const { event } = vm.request.restore ?? {};
     if (!records && event !== undefined) this.#chooser.learn(ssId, strategy, firstResponseMs);
     vm.finishing = this.#learn(vm, restore);
-    return { strategy, why, recorded: records, ...paging };
+    return paging && { strategy, why, recorded: records, ...paging };
   }
 
   /** The VM ends before its first invocation was answered. */

@@ -89,6 +89,30 @@ describe('taking a snapshot', () => {
     expect(await bed.platform.invoke({ ...hello, ssId })).toMatchObject({ result: '{"count":5}' });
   });
 
+  it('saves guests frozen, whether they run or stand restored ahead', async () => {
+    const vmId = await open();
+    const saved = (ssId: string): unknown =>
+      JSON.parse(readFileSync(join(folder(ssId), 'state'), 'utf8'));
+    await bed.platform.takeSnapshot({ vmId, ssId: 'ss-1' });
+    expect(saved('ss-1')).toMatchObject({ frozen: true });
+    const ahead = await bed.platform.createVm({ ...hello, ssId: 'ss-1' });
+    await bed.platform.takeSnapshot({ vmId: ahead.vmId, ssId: 'ss-2' });
+    expect(saved('ss-2')).toMatchObject({ frozen: true });
+    expect(await bed.platform.invoke({ ...hello, vmId: ahead.vmId })).toMatchObject({
+      result: '{"count":5}',
+    });
+  });
+
+  it('of a guest that cannot be frozen says so and leaves nothing behind', async () => {
+    const vmId = await open({ unfreezable: () => 'instance 1 did not hold still in time' });
+    await expect(bed.platform.takeSnapshot({ vmId })).rejects.toMatchObject({
+      code: 'FUNCTION_NOT_FROZEN',
+      message: expect.stringContaining('did not hold still in time') as string,
+    });
+    expect(readdirSync(join(bed.config.dataDir, 'snapshots'))).toEqual([]);
+    expect(await bed.platform.invoke({ ...hello, vmId })).toMatchObject({ result: '{"count":5}' });
+  });
+
   it('waits until the VM is idle', async () => {
     const vmId = await open();
     const busy = bed.platform.invoke({ ...hello, vmId, params: '{"add":1,"sleepMs":30}' });

@@ -12,13 +12,20 @@ import {
   type SnapshotStore,
 } from '../snapshot/index.js';
 import type { Metrics } from '../telemetry/index.js';
-import type { Machine, VmmDriver, VmState } from '../vmm/index.js';
-import { admitSnapshot } from './admission.js';
+import type { Machine, VmmDriver } from '../vmm/index.js';
+import { admitCopy, admitSnapshot } from './admission.js';
 import type { DiskLedger } from './disk.js';
 import { invalid, notFound } from './errors.js';
 import type { Functions } from './functions.js';
 import { newId } from './ids.js';
-import type { SnapshotInput, SnapshotPatch, SnapshotRecord, SnapshotTaken } from './types.js';
+import type { Restores } from './restores.js';
+import type {
+  SnapshotCopyInput,
+  SnapshotInput,
+  SnapshotPatch,
+  SnapshotRecord,
+  SnapshotTaken,
+} from './types.js';
 import type { Vm } from './vm.js';
 import type { Vms } from './vms.js';
 
@@ -30,6 +37,7 @@ export interface SnapshotsDeps {
   readonly functions: Functions;
   readonly metrics: Metrics;
   readonly ledger: DiskLedger;
+  readonly restores: Restores;
   readonly vms: () => Vms;
 }
 
@@ -54,6 +62,10 @@ export class Snapshots {
     return [...this.#records.values()];
   }
 
+  has(ssId: string): boolean {
+    return this.#records.has(ssId);
+  }
+
   /** @throws SparklerError SNAPSHOT_NOT_FOUND */
   get(ssId: string): SnapshotRecord {
     const record = this.#records.get(ssId);
@@ -66,8 +78,7 @@ export class Snapshots {
     const requested = performance.now();
     const { config, store, metrics } = this.#deps;
     const vm = this.#deps.vms().claim(input.vmId);
-    const ssId = input.ssId ?? newId('ss');
-    if (this.#records.has(ssId) || this.#busy.has(ssId)) throw invalid('ssId', 'exists already');
+    const ssId = this.#freeId(input.ssId);
     const plan = store.plan(ssId, input);
     this.#busy.add(ssId);
     try {
@@ -92,19 +103,89 @@ export class Snapshots {
   /** @throws SparklerError SNAPSHOT_NOT_FOUND, DEPENDENCY_MISSING, OPERATION_UNSUPPORTED */
   async patch(ssId: string, patch: SnapshotPatch): Promise<void> {
     const record = this.get(ssId);
-    const limitMs = this.#deps.config.timeouts.snapshotMs;
+    await this.#deps.restores.locks.with({ [ssId]: 'together' }, () => this.#patch(record, patch));
+  }
+
+  async #patch(record: SnapshotRecord, patch: SnapshotPatch): Promise<void> {
+    const { config, store } = this.#deps;
+    const limitMs = config.timeouts.snapshotMs;
     const { memoryPath } = record;
     if (patch.digHole) {
       await digHoles(memoryPath, limitMs);
       await this.#measure(record);
     }
-    if (patch.loadCache) await loadCache(memoryPath, limitMs);
+    // Restores must know what is in the page cache; asked for, it is read once more in any case.
+    if (patch.loadCache || patch.dropCache) store.cache.dropped(memoryPath);
+    if (patch.loadCache) await store.cache.once(memoryPath, () => loadCache(memoryPath, limitMs));
     if (patch.dropCache) await dropCache(memoryPath, limitMs);
+  }
+
+  /**
+   * Copies a snapshot with all that was recorded of it. The copy's memory is a file of its own.
+   * @throws SparklerError SNAPSHOT_NOT_FOUND, SNAPSHOT_UNUSABLE, STORAGE_FULL, PATH_NOT_ALLOWED
+   */
+  async copy(input: SnapshotCopyInput): Promise<SnapshotRecord> {
+    const { store, restores } = this.#deps;
+    const source = this.get(input.from);
+    const ssId = this.#freeId(input.ssId);
+    const plan = store.plan(ssId, { ...input, regions: source.regions });
+    this.#busy.add(ssId);
+    try {
+      return await restores.locks.with({ [source.ssId]: 'together' }, () =>
+        this.#copy(this.get(source.ssId), plan),
+      );
+    } finally {
+      this.#busy.delete(ssId);
+    }
+  }
+
+  async #copy(source: SnapshotRecord, plan: SnapshotPlan): Promise<SnapshotRecord> {
+    const { registry, store, ledger } = this.#deps;
+    const loaded = await store.loadAnywhere(source);
+    const reservation = await admitCopy(source, plan, { ledger, store });
+    try {
+      const ids = registry.journal.intendAll(plan.intents);
+      try {
+        await store.prepare(plan);
+      } catch (error) {
+        registry.journal.doneAll(ids);
+        throw error;
+      }
+      try {
+        const copy = await store.copy(plan, loaded);
+        // Its function may have been deleted meanwhile, and the source with it.
+        this.#deps.functions.get(copy.functionName);
+        this.#add(copy, ids);
+        return copy;
+      } catch (error) {
+        await store.remove({ ssId: plan.ssId, ...plan.files });
+        registry.journal.doneAll(ids);
+        throw error;
+      }
+    } finally {
+      reservation.release();
+    }
+  }
+
+  #add(record: SnapshotRecord, ids: readonly number[]): void {
+    const { registry } = this.#deps;
+    registry.transaction(() => {
+      registry.putSnapshot(record);
+      registry.journal.doneAll(ids);
+    });
+    this.#records.set(record.ssId, record);
+  }
+
+  /** @throws SparklerError INVALID_REQUEST when it is taken. */
+  #freeId(wanted: string | undefined): string {
+    const ssId = wanted ?? newId('ss');
+    if (this.#records.has(ssId) || this.#busy.has(ssId)) throw invalid('ssId', 'exists already');
+    return ssId;
   }
 
   /** @throws SparklerError SNAPSHOT_NOT_FOUND, SNAPSHOT_IN_USE */
   async delete(ssId: string): Promise<void> {
-    const { registry, store, functions } = this.#deps;
+    const { functions, restores } = this.#deps;
     const record = this.get(ssId);
     const user = this.#deps
       .vms()
@@ -118,16 +199,23 @@ export class Snapshots {
     this.#busy.add(ssId);
     try {
       await this.#deps.vms().endPooled((vm) => vm.request.snapshot?.ssId === ssId);
-      const ids = registry.journal.intendAll(store.removalIntents(record));
-      await store.remove(record);
-      registry.transaction(() => {
-        registry.dropSnapshot(ssId);
-        registry.journal.doneAll(ids);
-      });
+      // What is being done with it comes to its end first; nothing new begins.
+      await restores.locks.with({ [ssId]: 'alone' }, () => this.#remove(record));
     } finally {
       this.#busy.delete(ssId);
     }
+    restores.forget(ssId);
     await functions.sweep(record.functionName);
+  }
+
+  async #remove(record: SnapshotRecord): Promise<void> {
+    const { registry, store } = this.#deps;
+    const ids = registry.journal.intendAll(store.removalIntents(record));
+    await store.remove(record);
+    registry.transaction(() => {
+      registry.dropSnapshot(record.ssId);
+      registry.journal.doneAll(ids);
+    });
   }
 
   /** Those of a function that was deleted. */
@@ -164,11 +252,7 @@ export class Snapshots {
       const pausedMs = await write(machine, session, plan);
       const snapshot = await store.commit(plan, facts);
       vm.mustLive();
-      registry.transaction(() => {
-        registry.putSnapshot(snapshot);
-        registry.journal.doneAll(ids);
-      });
-      this.#records.set(snapshot.ssId, snapshot);
+      this.#add(snapshot, ids);
       return { snapshot, pausedMs };
     } catch (error) {
       // Given up or ended: what still writes to the files is gone once it is closed.
@@ -202,7 +286,7 @@ export class Snapshots {
   }
 
   async #failed(vm: Vm, error: unknown): Promise<SparklerError> {
-    const known = vm.failure(error);
+    const known = await vm.failure(error);
     // A machine that took too long, or died, is of no more use; its end may be under way already.
     if (vm.ending || vm.machine?.state === 'failed') await this.#deps.vms().end(vm, 'died', known);
     return known;
@@ -233,16 +317,16 @@ async function write(machine: Machine, session: GuestSession, plan: SnapshotPlan
     try {
       await machine.snapshot(plan.files);
     } finally {
-      if (isNow(machine, 'paused')) await machine.resume();
+      if (stands(machine, 'paused')) await machine.resume();
     }
   } finally {
     // A guest that does not confirm is ended: see `thaw`.
-    if (isNow(machine, 'running')) await session.thaw();
+    if (stands(machine, 'running')) await session.thaw();
   }
   return performance.now() - before;
 }
 
 /** A function, since the state changes behind the compiler's back. */
-function isNow(machine: Machine, state: VmState): boolean {
+function stands(machine: Machine, state: Machine['state']): boolean {
   return machine.state === state;
 }

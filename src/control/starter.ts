@@ -67,7 +67,7 @@ export class Starter {
     vm.journalIds = ids;
     await mkdir(vm.dir, { recursive: true, mode: 0o700 });
     if (vm.request.snapshot) {
-      await this.#restore(vm, spec, parts, vm.request.snapshot);
+      await this.#restore(vm, spec, parts);
       // Whoever waits for it already is served sooner without.
       if (ahead && !vm.turns.taken) await this.#rehearse(vm);
     } else {
@@ -148,18 +148,14 @@ export class Starter {
     await session.restore(randomBytes(SEED_BYTES), hostTimeNs());
   }
 
-  async #restore(
-    vm: Vm,
-    spec: ObservedSpec,
-    parts: VmParts,
-    files: { readonly memoryPath: string; readonly statePath: string },
-  ): Promise<void> {
+  async #restore(vm: Vm, spec: ObservedSpec, parts: VmParts): Promise<void> {
     vm.mustLive();
     if (parts.snapshot === undefined) {
       throw new SparklerError('INTERNAL', `VM ${vm.vmId} was admitted without its snapshot.`);
     }
-    const { memoryPath, statePath } = files;
-    const restore = await this.#deps.restores.prepare(vm, parts.snapshot);
+    const { snapshot: loaded } = parts;
+    const { memoryPath, statePath } = loaded;
+    const restore = await this.#deps.restores.prepare(vm, loaded);
     vm.restore = restore;
     const onProcess = (pid: number): void => {
       spec.onProcess?.(pid);
@@ -171,8 +167,13 @@ export class Starter {
       { memoryPath, statePath },
       restore.memory,
       this.#limits,
-    );
+    ).catch(async (error: unknown) => {
+      // A VMM that reads damaged state says anything.
+      await this.#deps.restores.confirm(loaded, restore);
+      throw error;
+    });
     this.#open(vm, machine, 0).adopt(parts.instances);
+    await this.#deps.restores.confirm(loaded, restore);
     vm.asleep = true;
   }
 

@@ -6,6 +6,7 @@ import type { Readable } from 'node:stream';
 import type { RegionSettings, RestoreOptions, StrategyName } from '../snapshot/index.js';
 import type { Accelerator, PagingStats, VmState } from '../vmm/index.js';
 import type { StrategyChoice } from './chooser.js';
+import type { WorkingSetPlatform } from './working-set-types.js';
 
 export type RuntimeName = 'python3' | 'nodejs';
 
@@ -149,11 +150,19 @@ export interface SnapshotRecord {
   readonly diskBytes: number;
 }
 
-/** How long taking a snapshot took, milliseconds. `paused`: the guest stood still for so long. */
+/** How long taking a snapshot took, milliseconds. `paused`: functions stood still for so long. */
 export interface SnapshotTaken {
   readonly snapshot: SnapshotRecord;
   readonly totalMs: number;
   readonly pausedMs: number;
+}
+
+export interface SnapshotCopyInput {
+  /** The snapshot to copy. */
+  readonly from: string;
+  readonly ssId?: string;
+  /** Where the copy's memory goes; inside an allowed directory. Default: the copy's folder. */
+  readonly memoryPath?: string;
 }
 
 export interface SnapshotPatch {
@@ -187,6 +196,8 @@ export interface InvocationInput {
 export interface InvocationPhases {
   readonly vmmUp?: number;
   readonly stateLoaded?: number;
+  /** What the strategy brings in before the guest runs is there. */
+  readonly memoryReady?: number;
   readonly resumed?: number;
   /** The instance could take the event. */
   readonly ready: number;
@@ -245,9 +256,14 @@ export interface Platform {
   takeSnapshot(input: SnapshotInput): Promise<SnapshotTaken>;
   listSnapshots(): SnapshotRecord[];
   getSnapshot(ssId: string): SnapshotRecord;
+  /** A snapshot of its own, with its own memory file, and with what was recorded of the source. */
+  copySnapshot(input: SnapshotCopyInput): Promise<SnapshotRecord>;
   patchSnapshot(ssId: string, patch: SnapshotPatch): Promise<void>;
   /** @throws SNAPSHOT_IN_USE while a VM restored from it lives; its pooled VMs are ended. */
   deleteSnapshot(ssId: string): Promise<void>;
+
+  /** What was recorded of snapshots, and what is made of it. */
+  readonly workingSets: WorkingSetPlatform;
 
   invoke(input: InvocationInput): Promise<InvocationOutput>;
 

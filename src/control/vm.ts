@@ -1,7 +1,8 @@
 /** One VM as the use cases see it: its machine, its session, its line of waiting work. */
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { GuestSession } from '../guest/index.js';
-import { asSparklerError, SparklerError } from '../errors.js';
+import { asSparklerError, SparklerError, type ErrorCode } from '../errors.js';
 import type { VmEnd } from '../telemetry/index.js';
 import type { Accelerator, Drive, Machine, MachineSpec, VmStats } from '../vmm/index.js';
 import type { Reservation } from './disk.js';
@@ -52,6 +53,12 @@ export interface Pooled {
 }
 
 const MIB = 1024 * 1024;
+
+/** How an operation may fail because the VMM ended under it. */
+const BROKEN_OFF: readonly ErrorCode[] = ['VM_DIED', 'VMM_FAILED'];
+
+/** How long a VMM that ends may take to be gone, with its reason, ms. */
+const EXIT_GRACE_MS = 1000;
 
 const NO_STATS: VmStats = { minorFaults: 0, majorFaults: 0, residentBytes: 0 };
 
@@ -137,9 +144,23 @@ export class Vm {
   }
 
   /** What an operation that failed with `error` answers. */
-  failure(error: unknown): SparklerError {
+  async failure(error: unknown): Promise<SparklerError> {
     // An end on purpose is the reason for whatever it broke; else the operation knows best.
-    return this.ending && this.endsOnPurpose ? this.ending : this.explain(error);
+    if (this.ending && this.endsOnPurpose) return this.ending;
+    return this.explain(await this.#reason(asSparklerError(error)));
+  }
+
+  /** What broke because the VMM ended says less than what ended the VMM. */
+  async #reason(error: SparklerError): Promise<SparklerError> {
+    const { machine } = this;
+    if (!BROKEN_OFF.includes(error.code) && machine?.state !== 'failed') return error;
+    const exit = await Promise.race([
+      machine?.exited,
+      sleep(EXIT_GRACE_MS, undefined, { ref: false }),
+    ]);
+    if (exit?.cause) return exit.cause;
+    const { ending } = this;
+    return ending && error.code === 'VM_DIED' && ending.code !== 'VM_DIED' ? ending : error;
   }
 
   /** What went wrong, with the console where the guest is to blame. */

@@ -109,7 +109,8 @@ export class Vms {
   /** Ends the pooled VMs of which `is` holds, and waits until they are gone. */
   async endPooled(is: (vm: Vm) => boolean): Promise<void> {
     const pooled = this.all().filter((vm) => vm.pooled && is(vm));
-    const gone = (vm: Vm): SparklerError => notFound.vm(vm.vmId, 'what it was made of was deleted');
+    const gone = (vm: Vm): SparklerError =>
+      notFound.vm(vm.vmId, 'what it was made of was changed or deleted');
     await Promise.all(pooled.map((vm) => this.end(vm, 'unused', gone(vm))));
   }
 
@@ -207,7 +208,7 @@ export class Vms {
         this.#watch(vm);
       },
       async (error: unknown) => {
-        const failure = vm.failure(error);
+        const failure = await vm.failure(error);
         metrics.vmStarted(vm.startKind, failure.code);
         await this.end(vm, 'start-failed', failure);
         throw failure;
@@ -219,7 +220,7 @@ export class Vms {
   /** A VM that dies, or breaks the protocol, while nobody uses it is ended all the same. */
   #watch(vm: Vm): void {
     const endWith = async (error: SparklerError): Promise<void> => {
-      if (!vm.ending) await this.end(vm, 'died', vm.explain(error));
+      if (!vm.ending) await this.end(vm, 'died', await vm.failure(error));
     };
     // A loading set that turns out damaged under a running guest.
     vm.restore?.beside?.catch((error: unknown) => endWith(asSparklerError(error)));
@@ -230,7 +231,9 @@ export class Vms {
   }
 
   async #end(vm: Vm, why: VmEnd, error: SparklerError): Promise<void> {
-    const { logger, metrics, journal, restores } = this.#deps;
+    const { logger, metrics, journal, restores, store } = this.#deps;
+    const snapshot = vm.parts?.snapshot;
+    if (snapshot && error.code === 'SNAPSHOT_UNUSABLE') store.distrust(snapshot);
     vm.ending ??= error;
     vm.endsOnPurpose = why !== 'died' && why !== 'start-failed';
     vm.pooled?.ended(vm, why);

@@ -25,6 +25,8 @@ export interface FakeAgentOptions {
   readonly memMiB?: number;
   /** The instances of the snapshot that this guest is restored from: no HELLO is said then. */
   readonly instances?: FakeInstances;
+  /** It was frozen when that snapshot was taken. */
+  readonly frozen?: boolean;
   /** Asked at every FREEZE: why this guest cannot be frozen; undefined: it can. */
   readonly unfreezable?: () => string | undefined;
 }
@@ -38,7 +40,7 @@ export class FakeAgent {
   /** RESTORE frames obeyed so far. */
   restores = 0;
   /** Between FREEZE and THAW or RESTORE: invocations wait. */
-  frozen = false;
+  frozen: boolean;
 
   readonly #channel: Duplex;
   readonly #options: FakeAgentOptions;
@@ -50,6 +52,7 @@ export class FakeAgent {
     this.#channel = channel;
     this.#options = options;
     this.#instances = new Map(options.instances ?? []);
+    this.frozen = options.frozen ?? false;
     channel.on('data', (chunk: Buffer) => {
       for (const frame of this.#decoder.push(chunk)) this.#obey(frame);
     });

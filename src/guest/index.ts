@@ -5,8 +5,10 @@ export {
   type FakeHandler,
   type FakeInstances,
 } from './fake-agent.js';
+export { encodeFrame, FrameDecoder, FrameType } from './frames.js';
 export type { InvokeResult, StartResult } from './instance.js';
 export {
+  encodeInvoke,
   SEED_BYTES,
   type ExitInfo,
   type HelloInfo,

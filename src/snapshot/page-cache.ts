@@ -20,8 +20,18 @@ export class PageCache {
     return loading;
   }
 
+  /** The file was loaded, or is being loaded, and was not dropped since. */
+  has(path: string): boolean {
+    return this.#loads.has(path);
+  }
+
   /** The file was dropped from the page cache, or replaced. */
   dropped(path: string): void {
     this.#loads.delete(path);
+  }
+
+  /** All files of a folder are gone. */
+  droppedIn(dir: string): void {
+    for (const path of this.#loads.keys()) if (path.startsWith(`${dir}/`)) this.#loads.delete(path);
   }
 }

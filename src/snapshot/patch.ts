@@ -1,6 +1,7 @@
 /** What may be done to a snapshot's memory file: its contents stay the same, byte for byte. */
 import { execFile } from 'node:child_process';
 import { createReadStream } from 'node:fs';
+import { open, rm } from 'node:fs/promises';
 import { finished } from 'node:stream/promises';
 import { isErrno, SparklerError } from '../errors.js';
 
@@ -37,6 +38,34 @@ export async function loadCache(path: string, limitMs: number): Promise<void> {
   }
 }
 
+/**
+ * Copies a file, sharing its blocks where the file system can, with its holes.
+ * @param to does not exist.
+ * @throws SparklerError STORAGE_FULL
+ */
+export function copySparse(from: string, to: string, limitMs: number): Promise<void> {
+  return run('cp', ['--reflink=auto', '--sparse=always', '--', from, to], limitMs);
+}
+
+/**
+ * Copies a file to where nothing is yet; failing, nothing is there.
+ * @throws SparklerError STORAGE_FULL, PATH_NOT_ALLOWED when something is there.
+ */
+export async function exportFile(from: string, to: string, limitMs: number): Promise<void> {
+  try {
+    await (await open(to, 'wx', 0o600)).close();
+  } catch (error) {
+    if (!isErrno(error, 'EEXIST')) throw error;
+    throw new SparklerError('PATH_NOT_ALLOWED', `${to} exists already.`, {}, error);
+  }
+  try {
+    await copySparse(from, to, limitMs);
+  } catch (error) {
+    await rm(to, { force: true });
+    throw error;
+  }
+}
+
 function run(program: string, args: readonly string[], limitMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
     execFile(program, args, { timeout: limitMs, killSignal: 'SIGKILL' }, (error, _, stderr) => {
@@ -52,6 +81,10 @@ function failure(program: string, error: Error, stderr: string, limitMs: number)
     return new SparklerError('DEPENDENCY_MISSING', message, {}, error);
   }
   if ('killed' in error && error.killed === true) return tooSlow(program, limitMs, error);
+  if (/No space left|quota exceeded/i.test(stderr)) {
+    const message = 'The disk is full: a copy could not be written. Free some space and try again.';
+    return new SparklerError('STORAGE_FULL', message, {}, error);
+  }
   const message = `${program} failed: ${stderr.trim() || error.message}`;
   return new SparklerError('OPERATION_UNSUPPORTED', message, {}, error);
 }

@@ -1,9 +1,8 @@
 /** The snapshots' folders: `snapshots/<ssId>/` with memory, state, and the manifest, written last. */
-import { lstatSync, mkdirSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
-import { mkdir, open, readFile, rm, stat } from 'node:fs/promises';
-import { createHash } from 'node:crypto';
+import { lstatSync, mkdirSync, rmSync } from 'node:fs';
+import { mkdir, readFile, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { isErrno, SparklerError } from '../errors.js';
+import { SparklerError } from '../errors.js';
 import {
   hostBootId,
   type Intent,
@@ -12,32 +11,48 @@ import {
 } from '../registry/index.js';
 import type { SnapshotFiles } from '../vmm/index.js';
 import {
+  blockSums,
+  checkDigest,
+  checkState,
+  checkSum,
+  digestOf,
+  findMisfit,
+  missingMemory,
+  read,
+  stateProof,
+  type Fitness,
+} from './checks.js';
+import {
+  derivedFiles,
+  loadedFrom,
+  MANIFEST,
+  MEMORY,
+  recordOf,
+  relativeTo,
+  STATE,
+  sync,
+  writeManifest,
+  type LoadedSnapshot,
+} from './files.js';
+import {
   decodeManifest,
-  encodeManifest,
   MANIFEST_FORMAT,
   unusable,
   type RegionSettings,
   type SnapshotManifest,
-  type VmmIdentity,
 } from './manifest.js';
 import { checkSums, makeSums, type PageTools } from './native.js';
+import { copySparse, dropCache } from './patch.js';
 import { allowedPath, checkSsId } from './place.js';
 import { PageCache } from './page-cache.js';
 import { TrustedFiles } from './trust.js';
-import { DEFAULT_INTERVAL_THRESHOLD } from './working-set/loading-set.js';
 import { crc32c } from './working-set/crc32c.js';
+import { DEFAULT_INTERVAL_THRESHOLD } from './working-set/loading-set.js';
 
-const MANIFEST = 'manifest.json';
-const MEMORY = 'memory';
-const STATE = 'state';
-const SUMS = 'sums';
-const NON_ZERO = 'nonzero';
 /** What a journal entry's attribute `purpose` says of a snapshot. */
 const MAKE = 'make';
 const REMOVE = 'remove';
 const MIB = 1024 * 1024;
-/** Bytes of device state under one checksum. */
-const BLOCK_BYTES = 64 * 1024;
 /** A block of `stat`, bytes, whatever the file system's own block is. */
 const STAT_BLOCK = 512;
 
@@ -46,17 +61,6 @@ export interface SnapshotStoreOptions {
   /** Folders beside `dataDir/snapshots` in which callers may have files put. */
   readonly snapshotDirs: readonly string[];
   readonly tools: PageTools;
-}
-
-/** A snapshot that was proved whole: what a restore is made of. */
-export interface LoadedSnapshot {
-  readonly manifest: SnapshotManifest;
-  readonly memoryPath: string;
-  /** The memory's checksum table and the bitmap of its pages that are not zero. */
-  readonly sumsPath: string;
-  readonly nonZeroPath: string;
-  /** Its folder, where what is recorded of it is kept. */
-  readonly dir: string;
 }
 
 /** A snapshot that is about to be taken: where everything will lie, and what to journal first. */
@@ -101,13 +105,6 @@ export type SnapshotFacts = Omit<
   | 'bootId'
 >;
 
-/** What a snapshot must match to be restored here and now. */
-export interface Fitness {
-  readonly vmm: VmmIdentity;
-  readonly imageId: string;
-  readonly kernelId: string;
-}
-
 export class SnapshotStore {
   readonly dir: string;
   readonly #others: readonly string[];
@@ -136,10 +133,8 @@ export class SnapshotStore {
     if (lstatSync(dir, { throwIfNoEntry: false }) !== undefined) {
       throw new SparklerError('INVALID_REQUEST', `ssId: ${dir} exists already.`, { field: 'ssId' });
     }
-    const place = (path: string, field: string): string =>
-      allowedPath(path, field, this.dir, this.#others);
-    const state = statePath && place(statePath, 'snapshot_path');
-    const memory = memoryPath && place(memoryPath, 'mem_file_path');
+    const state = statePath && this.place(statePath, 'snapshot_path');
+    const memory = memoryPath && this.place(memoryPath, 'mem_file_path');
     const attributes = { purpose: MAKE, ssId };
     const intents: Intent[] = [{ kind: 'snapshot-dir', name: dir, attributes }];
     for (const name of [state, memory]) if (name) intents.push({ kind: 'file', name, attributes });
@@ -148,6 +143,11 @@ export class SnapshotStore {
       memoryPath: memory ?? join(dir, MEMORY),
     };
     return { ssId, dir, files, intents, regions: { ...DEFAULT_REGIONS, ...regions } };
+  }
+
+  /** A new file where a caller wants it. @throws SparklerError PATH_NOT_ALLOWED */
+  place(path: string, field: string): string {
+    return allowedPath(path, field, this.dir, this.#others);
   }
 
   /** Makes the planned folder. Call after the plan's intents were journaled. */
@@ -161,6 +161,7 @@ export class SnapshotStore {
    */
   async commit(plan: SnapshotPlan, facts: SnapshotFacts): Promise<StoredSnapshot> {
     const { memoryPath, statePath } = plan.files;
+    const look = await this.trusted.look(statePath);
     const [memory, state] = await Promise.all([stat(memoryPath), readFile(statePath)]);
     if (memory.size !== facts.memMiB * MIB)
       throw unusable('the VMM wrote a memory file of wrong size');
@@ -182,12 +183,45 @@ export class SnapshotStore {
     };
     this.#current.set(plan.ssId, plan);
     writeManifest(plan.dir, manifest);
-    await this.trusted.trust(statePath);
+    this.trusted.trust(statePath, stateProof(manifest), look);
     const summed = this.#sumUp(plan.dir, manifest, true);
     // It is summed up again by whoever needs it, and says then what was wrong.
     summed.catch(() => undefined);
     this.#writing = this.#writing.then(() => this.#toDisk(plan, summed));
     return recordOf(manifest, plan.dir, memory.blocks * STAT_BLOCK + state.length);
+  }
+
+  /**
+   * Makes the planned snapshot a copy of another one: its files, and what was recorded of it. The
+   * copy is verified in full. Call after `prepare`.
+   * @throws SparklerError SNAPSHOT_UNUSABLE, STORAGE_FULL
+   */
+  async copy(plan: SnapshotPlan, source: LoadedSnapshot): Promise<StoredSnapshot> {
+    const { memoryPath, statePath } = plan.files;
+    const copies: [from: string, to: string][] = [
+      [source.memoryPath, memoryPath],
+      [source.statePath, statePath],
+      ...(await derivedFiles(source.dir)).map((name): [string, string] => [
+        join(source.dir, name),
+        join(plan.dir, name),
+      ]),
+    ];
+    for (const [from, to] of copies) await copySparse(from, to, this.tools.limitMs);
+    const manifest: SnapshotManifest = {
+      ...source.manifest,
+      ssId: plan.ssId,
+      memoryFile: relativeTo(plan.dir, memoryPath),
+      stateFile: relativeTo(plan.dir, statePath),
+      createdAt: Date.now(),
+      durable: false,
+      bootId: hostBootId(),
+    };
+    this.#current.set(plan.ssId, plan);
+    writeManifest(plan.dir, manifest);
+    await this.loadAnywhere(plan);
+    this.#writing = this.#writing.then(() => this.#toDisk(plan, Promise.resolve(manifest)));
+    const { blocks } = await stat(memoryPath);
+    return recordOf(manifest, plan.dir, blocks * STAT_BLOCK + manifest.stateBytes);
   }
 
   /** Resolves when the files of all committed snapshots are on the disk, or could not be put there. */
@@ -200,9 +234,9 @@ export class SnapshotStore {
    * only when they are not as they were when they were last found whole: see TrustedFiles.
    * @throws SparklerError SNAPSHOT_UNUSABLE with the reason.
    */
-  async load(record: StoredSnapshot, fitness: Fitness): Promise<LoadedSnapshot> {
+  async load(record: StoredSnapshot, fitness: Fitness | Promise<Fitness>): Promise<LoadedSnapshot> {
     const loaded = await this.loadAnywhere(record);
-    const misfit = findMisfit(loaded.manifest, fitness);
+    const misfit = findMisfit(loaded.manifest, await fitness);
     if (misfit !== undefined) throw unusable(misfit);
     return loaded;
   }
@@ -210,30 +244,51 @@ export class SnapshotStore {
   /** `load` without asking whether the snapshot fits this host's VMM, image and kernel. */
   async loadAnywhere({ ssId }: Pick<StoredSnapshot, 'ssId'>): Promise<LoadedSnapshot> {
     const dir = join(this.dir, ssId);
-    const known = await this.#summing.get(ssId);
-    const found = known ?? (await this.#verify(ssId)).manifest;
+    await this.#summing.get(ssId);
+    const found = (await this.#verify(ssId)).manifest;
     const manifest = found.memoryId === '' ? await this.#sumUp(dir, found, false) : found;
     const loaded = loadedFrom(dir, manifest);
-    const { memoryPath, sumsPath, nonZeroPath } = loaded;
+    await this.confirm(loaded);
+    return loaded;
+  }
+
+  /**
+   * Proves that a snapshot's files are what its manifest says; cheap for those that are as they were
+   * when that was found last. After a restore has opened them it shows that they were whole then.
+   * @throws SparklerError SNAPSHOT_UNUSABLE
+   */
+  async confirm({ manifest, ...paths }: LoadedSnapshot): Promise<void> {
+    const { memoryPath, statePath, sumsPath, nonZeroPath } = paths;
+    const { memoryId, nonZeroSum, memoryBytes } = manifest;
+    const sum = String(nonZeroSum);
     await Promise.all([
-      this.trusted.verify(sumsPath, () => checkDigest(sumsPath, manifest.memoryId)),
-      this.trusted.verify(nonZeroPath, () => checkSum(nonZeroPath, manifest.nonZeroSum)),
+      this.trusted.verify(statePath, stateProof(manifest), () => checkState(statePath, manifest)),
+      this.trusted.verify(sumsPath, memoryId, () => checkDigest(sumsPath, memoryId)),
+      this.trusted.verify(nonZeroPath, sum, () => checkSum(nonZeroPath, nonZeroSum)),
       stat(memoryPath).then(({ size }) => {
-        if (size !== manifest.memoryBytes) throw unusable('its memory file has another size');
+        if (size !== memoryBytes) throw unusable('its memory file has another size');
       }, missingMemory),
     ]);
-    await this.trusted.verify(memoryPath, () => checkSums(memoryPath, sumsPath, this.tools));
-    return loaded;
+    await this.trusted.verify(memoryPath, memoryId, () =>
+      checkSums(memoryPath, sumsPath, this.tools),
+    );
   }
 
   /** Reads and verifies all of it, whatever is known. @throws SparklerError SNAPSHOT_UNUSABLE */
   async verify(record: Pick<StoredSnapshot, 'ssId'>): Promise<LoadedSnapshot> {
     const { manifest } = await this.#verify(record.ssId);
-    const { memoryPath, sumsPath, nonZeroPath } = loadedFrom(join(this.dir, record.ssId), manifest);
-    const statePath = resolve(join(this.dir, record.ssId), manifest.stateFile);
-    for (const path of [memoryPath, sumsPath, nonZeroPath, statePath]) this.trusted.forget(path);
-    await this.#verify(record.ssId);
+    const loaded = loadedFrom(join(this.dir, record.ssId), manifest);
+    this.distrust(loaded);
+    // What the disk has, not what was read of it before.
+    this.cache.dropped(loaded.memoryPath);
+    await dropCache(loaded.memoryPath, this.tools.limitMs);
     return this.loadAnywhere(record);
+  }
+
+  /** Something of the snapshot was found damaged: all of it is read again before its next use. */
+  distrust({ dir, memoryPath, statePath }: LoadedSnapshot): void {
+    for (const path of [memoryPath, statePath]) this.trusted.forget(path);
+    this.trusted.forgetIn(dir);
   }
 
   /**
@@ -258,12 +313,17 @@ export class SnapshotStore {
     const wasDurable = manifest.durable;
     // What a daemon left that was killed meanwhile.
     for (const path of [sumsPath, nonZeroPath]) await rm(path, { force: true });
+    const memoryLook = await this.trusted.look(memoryPath);
     await makeSums(memoryPath, sumsPath, nonZeroPath, this.tools);
+    const looks = await Promise.all([sumsPath, nonZeroPath].map((path) => this.trusted.look(path)));
     const [sums, nonZero] = await Promise.all([readFile(sumsPath), readFile(nonZeroPath)]);
     const summed = { ...manifest, memoryId: digestOf(sums), nonZeroSum: crc32c(nonZero) };
     if (isNew && this.#current.get(manifest.ssId)?.dir !== dir) throw unusable('it was deleted');
     writeManifest(dir, { ...summed, durable: wasDurable });
-    for (const path of [memoryPath, sumsPath, nonZeroPath]) await this.trusted.trust(path);
+    const { memoryId, nonZeroSum } = summed;
+    this.trusted.trust(memoryPath, memoryId, memoryLook);
+    this.trusted.trust(sumsPath, memoryId, looks[0]);
+    this.trusted.trust(nonZeroPath, String(nonZeroSum), looks[1]);
     return summed;
   }
 
@@ -282,10 +342,25 @@ export class SnapshotStore {
     return stats.reduce((sum, { blocks }) => sum + blocks * STAT_BLOCK, 0);
   }
 
+  /** Bytes that a snapshot's memory file, and all its other files together, take on the disk now. */
+  async occupied(record: StoredSnapshot): Promise<{ memory: number; others: number }> {
+    const dir = join(this.dir, record.ssId);
+    const names = (await derivedFiles(dir)).map((name) => join(dir, name));
+    const bytes = async (path: string): Promise<number> => (await stat(path)).blocks * STAT_BLOCK;
+    const others = await Promise.all([record.statePath, ...names].map(bytes));
+    return {
+      memory: await bytes(record.memoryPath),
+      others: others.reduce((sum, some) => sum + some, 0),
+    };
+  }
+
   /** Removes a snapshot, its manifest first: from then on it is no snapshot any more. */
   async remove(record: Pick<StoredSnapshot, 'ssId' | 'memoryPath' | 'statePath'>): Promise<void> {
     this.#current.delete(record.ssId);
     const dir = join(this.dir, record.ssId);
+    this.trusted.forgetIn(dir);
+    this.cache.droppedIn(dir);
+    this.cache.dropped(record.memoryPath);
     rmSync(join(dir, MANIFEST), { force: true });
     await Promise.all([
       rm(record.memoryPath, { force: true }),
@@ -333,7 +408,9 @@ export class SnapshotStore {
     const manifest = decodeManifest((await read(join(dir, MANIFEST), 'its manifest')).toString());
     if (manifest.ssId !== ssId) throw unusable(`its manifest is that of ${manifest.ssId}`);
     const statePath = resolve(dir, manifest.stateFile);
-    await this.trusted.verify(statePath, () => checkState(statePath, manifest));
+    await this.trusted.verify(statePath, stateProof(manifest), () =>
+      checkState(statePath, manifest),
+    );
     const memory = await stat(resolve(dir, manifest.memoryFile)).catch(missingMemory);
     if (memory.size !== manifest.memoryBytes) throw unusable('its memory file has another size');
     return { manifest, diskBytes: memory.blocks * STAT_BLOCK + manifest.stateBytes };
@@ -355,119 +432,5 @@ export class SnapshotStore {
     } catch {
       // Deleted meanwhile, or a disk that does not write: the manifest then still says the truth.
     }
-  }
-}
-
-/** The record as the registry keeps it. */
-function recordOf(manifest: SnapshotManifest, dir: string, diskBytes: number): StoredSnapshot {
-  const { ssId, vmId, functionName, vcpus, memMiB, image, kernel, codeId, createdAt } = manifest;
-  return {
-    ssId,
-    vmId,
-    functionName,
-    statePath: resolve(dir, manifest.stateFile),
-    memoryPath: resolve(dir, manifest.memoryFile),
-    vcpus,
-    memMiB,
-    image,
-    kernel,
-    codeId,
-    version: `${manifest.vmm.vmm} ${manifest.vmm.version}`,
-    regions: manifest.regions,
-    createdAt,
-    diskBytes,
-  };
-}
-
-function loadedFrom(dir: string, manifest: SnapshotManifest): LoadedSnapshot {
-  return {
-    manifest,
-    memoryPath: resolve(dir, manifest.memoryFile),
-    sumsPath: join(dir, SUMS),
-    nonZeroPath: join(dir, NON_ZERO),
-    dir,
-  };
-}
-
-function blockSums(bytes: Buffer): number[] {
-  const sums: number[] = [];
-  for (let at = 0; at < bytes.length; at += BLOCK_BYTES) {
-    sums.push(crc32c(bytes.subarray(at, at + BLOCK_BYTES)));
-  }
-  return sums;
-}
-
-async function checkState(path: string, manifest: SnapshotManifest): Promise<void> {
-  const state = await read(path, 'its state file');
-  if (state.length !== manifest.stateBytes) throw unusable('its state file has another size');
-  const sums = blockSums(state);
-  const bad = sums.findIndex((sum, block) => sum !== manifest.stateSums[block]);
-  if (bad >= 0) throw unusable(`its state file is damaged at byte ${bad * BLOCK_BYTES}`);
-}
-
-const digestOf = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
-
-async function checkDigest(path: string, digest: string): Promise<void> {
-  if (digestOf(await read(path, 'its table of checksums')) === digest) return;
-  throw unusable('its table of checksums is damaged');
-}
-
-async function checkSum(path: string, sum: number): Promise<void> {
-  if (crc32c(await read(path, 'its map of pages')) === sum) return;
-  throw unusable('its map of pages is damaged');
-}
-
-function missingMemory(error: unknown): never {
-  throw unusable('its memory file is missing', error);
-}
-
-/** Why the snapshot cannot run here; undefined when it can. */
-function findMisfit(manifest: SnapshotManifest, fitness: Fitness): string | undefined {
-  const pairs: [string, string, string][] = [
-    ['VMM', manifest.vmm.vmm, fitness.vmm.vmm],
-    ['VMM version', manifest.vmm.version, fitness.vmm.version],
-    ['machine type', manifest.vmm.machine, fitness.vmm.machine],
-    ['CPU model', manifest.vmm.cpuModel, fitness.vmm.cpuModel],
-    ['accelerator', manifest.vmm.accelerator, fitness.vmm.accelerator],
-    ['image', manifest.imageId, fitness.imageId],
-    ['kernel', manifest.kernelId, fitness.kernelId],
-  ];
-  const wrong = pairs.find(([, made, here]) => made !== here);
-  if (wrong === undefined) return undefined;
-  const [what, made, here] = wrong;
-  return `it was made with ${what} ${made}, here it is ${here}`;
-}
-
-function relativeTo(dir: string, path: string): string {
-  return path.startsWith(`${dir}/`) ? path.slice(dir.length + 1) : path;
-}
-
-/** In one turn of the event loop: nobody can delete the snapshot between the two calls. */
-function writeManifest(dir: string, manifest: SnapshotManifest): void {
-  const temporary = join(dir, `${MANIFEST}.new`);
-  writeFileSync(temporary, encodeManifest(manifest), { mode: 0o644 });
-  try {
-    renameSync(temporary, join(dir, MANIFEST));
-  } catch (error) {
-    unlinkSync(temporary);
-    throw error;
-  }
-}
-
-async function read(path: string, what: string): Promise<Buffer> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) throw unusable(`${what} is missing`, error);
-    throw error;
-  }
-}
-
-async function sync(path: string): Promise<void> {
-  const file = await open(path, 'r');
-  try {
-    await file.datasync();
-  } finally {
-    await file.close();
   }
 }

@@ -9,13 +9,15 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SparklerError } from '../errors.js';
 import { checkSums as checkMemory, loadWorkingSet, type PageTools } from './native.js';
-import type { LoadedSnapshot } from './store.js';
+import type { LoadedSnapshot } from './files.js';
+import { unusable } from './manifest.js';
 import type { TrustedFiles } from './trust.js';
 import type { Layers } from './working-set/layers.js';
 import {
   decodeTrace,
   readRecording,
   writeRecording,
+  type LayerRecording,
   type Recording,
   type RecordingFacts,
 } from './working-set/recording.js';
@@ -25,6 +27,13 @@ import type { WorkingSet } from './working-set/working-set-layout.js';
 
 /** The working-set files that there may be, one for each use. */
 export type WorkingSetUse = 'reap' | 'faasnap' | 'populate';
+export const WORKING_SET_USES: readonly WorkingSetUse[] = ['reap', 'faasnap', 'populate'];
+
+/** A recording and what it is called: `layers`, `trace-1`. */
+export interface NamedRecording {
+  readonly name: string;
+  readonly recording: Recording;
+}
 
 /** The event that a recorded invocation had. */
 export interface RecordedEvent {
@@ -72,8 +81,24 @@ export class WorkingSets {
 
   /** Mincore layers, undefined when nothing was recorded. */
   async layers(): Promise<Layers | undefined> {
+    return (await this.layerRecording())?.layers;
+  }
+
+  /** The same with what is known of them. */
+  async layerRecording(): Promise<LayerRecording | undefined> {
     const recording = await this.#read(LAYERS);
-    return recording?.strategy === 'mincore' ? recording.layers : undefined;
+    return recording?.strategy === 'mincore' ? recording : undefined;
+  }
+
+  /** Everything that invocations were recorded by, traces first, oldest first. */
+  async recordings(): Promise<readonly NamedRecording[]> {
+    const names = [...this.#traceNumbers().map((number) => `trace-${number}.rec`), LAYERS];
+    const found: NamedRecording[] = [];
+    for (const file of names) {
+      const recording = await this.#read(file);
+      if (recording) found.push({ name: file.replace(/\.rec$/, ''), recording });
+    }
+    return found;
   }
 
   async putLayers(layers: Layers, event: RecordedEvent): Promise<void> {
@@ -130,7 +155,7 @@ export class WorkingSets {
     const path = this.filePath(use);
     if (!existsSync(path)) return undefined;
     return this.#orDrop(path, async () => {
-      await this.#trusted.verify(path, () => loadWorkingSet(path, this.#tools));
+      await this.confirm(path);
       return readWorkingSet(path, this.snapshot.manifest.memoryId);
     });
   }
@@ -138,9 +163,29 @@ export class WorkingSets {
   /** Makes the working-set file for a use of the pages in `regions`; replaces the one before. */
   async make(use: WorkingSetUse, regions: readonly GroupedRun[]): Promise<void> {
     const { memoryPath, sumsPath, manifest } = this.snapshot;
-    await this.#trusted.verify(memoryPath, () => checkMemory(memoryPath, sumsPath, this.#tools));
-    await writeWorkingSet(this.filePath(use), { memoryPath, memoryId: manifest.memoryId }, regions);
-    await this.#trusted.trust(this.filePath(use));
+    const { memoryId } = manifest;
+    const path = this.filePath(use);
+    const check = (): Promise<void> => checkMemory(memoryPath, sumsPath, this.#tools);
+    await this.#trusted.verify(memoryPath, memoryId, check);
+    const look = await this.#trusted.look(memoryPath);
+    await writeWorkingSet(path, { memoryPath, memoryId }, regions);
+    if ((await this.#trusted.look(memoryPath)) !== look) {
+      // Its pages may have come from a memory that changed meanwhile.
+      await rm(path, { force: true });
+      throw unusable('its memory file changed while it was read');
+    }
+    await this.confirm(path);
+  }
+
+  /**
+   * Proves that a working-set file is whole; cheap when it is as it was when that was found last.
+   * @throws SparklerError SNAPSHOT_UNUSABLE
+   */
+  async confirm(path: string): Promise<void> {
+    await this.#trusted.verify(path, '', async () => {
+      if (!existsSync(path)) throw unusable('its working-set file is missing');
+      await loadWorkingSet(path, this.#tools);
+    });
   }
 
   /** Reads the file for a use into the page cache, verifying it. */
@@ -155,6 +200,12 @@ export class WorkingSets {
     for (const number of this.#traceNumbers()) {
       await rm(this.#path(`trace-${number}.rec`), { force: true });
     }
+  }
+
+  /** Forgets all that was recorded, and all that was made of it. */
+  async forgetAll(): Promise<void> {
+    for (const use of WORKING_SET_USES) await this.forget(use);
+    for (const name of [LAYERS, WRITTEN]) await rm(this.#path(name), { force: true });
   }
 
   #traceNumbers(): number[] {

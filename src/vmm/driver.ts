@@ -28,6 +28,8 @@ export interface VmmCapabilities {
    * `file`; a restore that asks for what is not listed is refused with OPERATION_UNSUPPORTED.
    */
   readonly memorySources: readonly MemorySource['kind'][];
+  /** Why a source that the VMM has otherwise is not listed on this host, in words. */
+  readonly missingSources?: Readonly<Partial<Record<MemorySource['kind'], string>>>;
 }
 
 /** A part of guest memory that a layered restore maps from a file of its own, or populates. */
@@ -68,6 +70,8 @@ export type MemorySource =
       readonly regions: readonly MappedRegion[];
       /** The file that `from: workingSet` means. */
       readonly workingSetPath?: string;
+      /** All that is to be populated is so before the guest runs, not beside it. */
+      readonly populateFirst?: boolean;
     }
   /** Anonymous memory that a page server fills: docs/protocol/page-server.md. */
   | {
@@ -166,8 +170,8 @@ export interface VmMarks {
   readonly vmmUp: number;
   /** Restores only: the device state is loaded. */
   readonly stateLoaded?: number;
-  /** Restores with a page server and a working set: all of it is installed. */
-  readonly prefetched?: number;
+  /** Restores whose memory is brought in before the guest runs: it is. */
+  readonly memoryReady?: number;
 }
 
 /** What a driver implements for one VM. Callers get it wrapped: see `Machine` in machine.ts. */
@@ -216,4 +220,6 @@ export interface VmmDriver {
    * @throws SparklerError OPERATION_UNSUPPORTED for a source that `memorySources` does not list.
    */
   restore(spec: MachineSpec, files: SnapshotFiles, memory: MemorySource): Promise<VmHandle>;
+  /** Ends what the driver keeps ahead of VMs; no VM of it may be alive. Never rejects. */
+  close?(): Promise<void>;
 }

@@ -20,6 +20,21 @@ export interface ObservedSpec extends MachineSpec {
   readonly onProcess?: (pid: number) => void;
 }
 
+/** Told of each process that a driver starts ahead of VMs, so that it can be journaled. */
+export interface AheadObserver {
+  /** Before anything of it is made. `id` is part of its cgroup's name. */
+  begin(id: string, footprint: VmFootprint): AheadWatch;
+  /** Something of it went wrong; VMs start without it, only slower. */
+  warn(reason: string): void;
+}
+
+export interface AheadWatch {
+  /** At once after it was spawned. */
+  onProcess(pid: number): void;
+  /** When nothing is left of it. */
+  gone(): void;
+}
+
 /** A handle that knows its VMM's process id. */
 export interface ProcessHandle extends VmHandle {
   readonly pid: number;

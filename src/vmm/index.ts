@@ -20,6 +20,7 @@ export { bootMachine, restoreMachine, type Machine, type MachineLimits } from '.
 export { nextState, TRANSITIONS, type MachineOperation } from './transitions.js';
 export {
   footprintOf,
+  type AheadObserver,
   type FootprintDriver,
   type ObservedSpec,
   type ProcessHandle,
@@ -28,7 +29,7 @@ export {
 export { LimitExpired, within } from './within.js';
 export { chooseCgroupRoot, findCgroupHost, findCgroupMount, tryCgroupRoot } from './cgroup.js';
 export { chooseAccelerator, probe, type AcceleratorChoice } from './detect.js';
-export { createQemuDriver, qemuVersion, type QemuOptions } from './qemu/index.js';
+export { createQemuDriver, encodePlan, qemuVersion, type QemuOptions } from './qemu/index.js';
 export {
   FakeDriver,
   type FakeFaults,

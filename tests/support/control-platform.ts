@@ -39,10 +39,14 @@ export interface TestOptions {
   readonly config?: Readonly<Record<string, unknown>>;
   readonly faults?: (spec: MachineSpec, start: number) => FakeFaults | undefined;
   readonly capabilities?: Partial<VmmCapabilities>;
+  /** Why guests cannot be frozen; undefined: they can. */
+  readonly unfreezable?: () => string | undefined;
   readonly image?: Partial<ImageInfo>;
   readonly kernel?: Partial<KernelInfo>;
   /** Free bytes of the file system of a folder, instead of the real ones. */
   readonly freeBytes?: (folder: string) => Promise<number>;
+  /** Gets the log's warnings. */
+  readonly warn?: (message: string) => void;
   /** Processors of the host, instead of the real ones; default 1. */
   readonly cpus?: number;
 }
@@ -107,6 +111,7 @@ export function testDriver(options: TestOptions = {}): FakeDriver {
       load: (spec) => {
         if (spec.handler.startsWith('missing.')) throw new TypeError('no such handler');
       },
+      ...(options.unfreezable && { unfreezable: options.unfreezable }),
     }),
     ...(options.faults && { faults: options.faults }),
     ...(options.capabilities && { capabilities: options.capabilities }),
@@ -128,7 +133,10 @@ export async function testPlatform(options: TestOptions = {}): Promise<TestPlatf
     },
   });
   const registry = Registry.open(dataDir);
+  const { warn: heard } = options;
   const logger = createLogger('silent');
+  if (heard)
+    logger.warn = ((_facts: object, message: string) => heard(message)) as typeof logger.warn;
   const roots = [dataDir, ...config.snapshotDirs];
   const warn = () => undefined;
   const store = new SnapshotStore({

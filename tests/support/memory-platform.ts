@@ -9,16 +9,49 @@ import type {
   Platform,
   PlatformInfo,
   PoolInput,
+  SnapshotCopyInput,
   SnapshotInput,
   SnapshotPatch,
   SnapshotRecord,
   SnapshotTaken,
   VmInput,
   VmView,
+  WorkingSetPlatform,
 } from '../../src/control/index.js';
 import { SparklerError } from '../../src/errors.js';
 
 const EPOCH = Date.parse('2024-05-06T07:08:09.000Z');
+
+const MINCORE = {
+  nlayers: 3,
+  n_nz_regions: 40,
+  nz_region_size: 5000,
+  n_ws_regions: 12,
+  ws_region_size: 900,
+};
+
+const FILE = { use: 'reap', regions: 7, pages: 100, bytes: 420_000, cached: true } as const;
+
+const RECORDING = {
+  kind: 'userfault',
+  eventSha256: 'e0',
+  eventBytes: 2,
+  recordedAt: EPOCH,
+  pages: 100,
+  groups: 0,
+} as const;
+
+const WORKING_SET = {
+  pages: 32_768,
+  nonZeroPages: 9000,
+  recordings: [
+    { ...RECORDING, name: 'trace-1' },
+    { ...RECORDING, name: 'layers', kind: 'mincore', groups: 3 },
+  ],
+  files: [FILE],
+  similarities: [{ one: 'trace-1', other: 'layers', jaccard: 0.8 }],
+  writtenPages: 55,
+} as const;
 
 function found<T>(map: Map<string, T>, id: string, code: 'VM' | 'SNAPSHOT' | 'FUNCTION'): T {
   const value = map.get(id);
@@ -192,6 +225,57 @@ export class MemoryPlatform implements Platform {
     this.called('patchSnapshot', [ssId, patch]);
     this.getSnapshot(ssId);
     return Promise.resolve();
+  }
+
+  async copySnapshot(input: SnapshotCopyInput): Promise<SnapshotRecord> {
+    this.called('copySnapshot', input);
+    const source = this.getSnapshot(input.from);
+    const ssId = input.ssId ?? `ss${++this.ids}`;
+    const memoryPath = input.memoryPath ?? `/data/snapshots/${ssId}/memory`;
+    const copy = { ...source, ssId, memoryPath, statePath: `/data/snapshots/${ssId}/state` };
+    this.snapshots.set(ssId, copy);
+    return Promise.resolve(copy);
+  }
+
+  /** What the methods of `workingSets` answer; calls are in `calls`. */
+  readonly workingSets: WorkingSetPlatform = {
+    mincore: (ssId) => this.onSet(ssId, MINCORE),
+    carryMincore: (ssId, source) => this.onSet(ssId, undefined, 'carryMincore', source),
+    addMincoreLayer: (ssId, position, fromDiff) =>
+      this.onSet(ssId, undefined, 'addMincoreLayer', position, fromDiff),
+    patchMincore: (ssId, patch) => this.onSet(ssId, undefined, 'patchMincore', patch),
+    reap: (ssId) => this.onSet(ssId, { traces: 2, file: FILE }),
+    cacheReap: (ssId, keep) => this.onSet(ssId, undefined, 'cacheReap', keep),
+    forgetReap: (ssId) => this.onSet(ssId, undefined, 'forgetReap'),
+    workingSet: (ssId, atLeast) =>
+      this.onSet(ssId, {
+        ...WORKING_SET,
+        ...(atLeast !== undefined && { common: { atLeast, pages: 80 } }),
+      }),
+    picture: (ssId, use) => this.onSet(ssId, `<svg aria-label="${use ?? 'latest'}"/>`),
+    forget: (ssId) => this.onSet(ssId, undefined, 'forget'),
+    verify: (ssId) =>
+      this.onSet(ssId, {
+        memoryId: 'ab12',
+        files: [
+          { name: 'memory', bytes: 4096 },
+          { name: 'state', bytes: 10 },
+        ],
+        dropped: [],
+        durationMs: 3.5,
+      }),
+  };
+
+  private async onSet<T>(
+    ssId: string,
+    answer: T,
+    method?: string,
+    ...input: readonly unknown[]
+  ): Promise<T> {
+    if (method !== undefined) this.called(method, [ssId, ...input]);
+    if (this.failure !== undefined) throw this.failure;
+    this.getSnapshot(ssId);
+    return Promise.resolve(answer);
   }
 
   async deleteSnapshot(ssId: string): Promise<void> {

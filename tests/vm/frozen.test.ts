@@ -1,6 +1,10 @@
 /** What a function left running in the background runs in no clone before that clone is reseeded. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Home, type TestDaemon } from '../support/daemon.js';
+
+/** By how much a clock jumps when the guest was restored, milliseconds. */
+const JUMP_MS = 50;
 
 /**
  * Draws at full speed and keeps the last draws. When the clock has jumped, which is what a restore
@@ -9,7 +13,7 @@ import { Home, type TestDaemon } from '../support/daemon.js';
  */
 const PYTHON_DRAW = `
 import os, random, time
-def draw(publish, values, kept=2000, after=500, jump_ns=50_000_000):
+def draw(publish, values, kept=2000, after=500, jump_ns=${JUMP_MS} * 1_000_000):
     drawn, left, before = [], 0, time.time_ns() - time.monotonic_ns()
     while True:
         mono, now = time.monotonic_ns(), time.time_ns()
@@ -60,7 +64,7 @@ def handler(event, context):
 
 const NODE_TIMERS = `
 const crypto = require('node:crypto');
-const KEPT = 2000, AFTER = 500, JUMP_NS = 50e6;
+const KEPT = 2000, AFTER = 500, JUMP_NS = ${JUMP_MS} * 1e6;
 const clock = () => Number(process.hrtime.bigint());
 let drawn = [], published = [], left = 0, before = Date.now() * 1e6 - clock();
 const draw = () => {
@@ -137,6 +141,7 @@ describe.each([
     // Without `wait` it forgets what it has published.
     await daemon.client.invoke({ func_name: name, vmId });
     const { ssId } = await daemon.client.snapshots.take({ vmId });
+    await sleep(4 * JUMP_MS); // else a fast restore is no jump of the clock
     const one = await ask(name, { ssId });
     const askedNs = Date.now() * 1e6;
     const vm = await daemon.client.vms.start({ func_name: name, ssId });

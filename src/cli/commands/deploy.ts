@@ -6,7 +6,7 @@ import type { Command } from 'commander';
 import type { FunctionSettings } from '../../client/index.js';
 import { SparklerError } from '../../errors.js';
 import type { Bundle } from '../bundle.js';
-import { action, argument, examples, option } from '../command.js';
+import { action, argument, examples, option, strategyOption, type Strategy } from '../command.js';
 import type { Context } from '../context.js';
 import { type Entry, type Runtime, findEntry } from '../guess.js';
 import type { Io } from '../io.js';
@@ -22,6 +22,7 @@ interface DeployOptions {
   readonly env?: readonly string[];
   readonly image?: string;
   readonly kernel?: string;
+  readonly strategy?: Strategy;
 }
 
 /** `['A=1', 'B=x=y']` as an object. */
@@ -42,7 +43,7 @@ function settingsOf(
   options: DeployOptions,
   entry: Entry | undefined,
 ): FunctionSettings {
-  const { image, kernel, mem, vcpu, timeout } = options;
+  const { image, kernel, mem, vcpu, timeout, strategy } = options;
   const runtime = options.runtime ?? entry?.runtime;
   const handler = options.handler ?? entry?.handler;
   const env = parseEnv(options.env);
@@ -56,6 +57,7 @@ function settingsOf(
     ...(env === undefined ? {} : { env }),
     ...(image === undefined ? {} : { image }),
     ...(kernel === undefined ? {} : { kernel }),
+    ...(strategy === undefined ? {} : { restore_strategy: strategy }),
   };
 }
 
@@ -136,6 +138,7 @@ export function deployCommand(program: Command, io: Io): void {
     .addOption(option('--env <name=value...>', 'its environment, all of it; may be repeated'))
     .addOption(option('--image <alias>', 'root file system, from the configuration'))
     .addOption(option('--kernel <alias>', 'guest kernel, from the configuration'))
+    .addOption(strategyOption('how its snapshots are restored'))
     .action(action(io, deploy));
   examples(
     command,

@@ -33,6 +33,7 @@ export function describeFunction(context: Context, fn: FunctionView): string {
     ['timeout', formatMs(fn.timeout_ms)],
     ['image', fn.image],
     ['kernel', fn.kernel],
+    ['restored by', fn.restore_strategy],
     ['environment', env.length === 0 ? 'empty' : env.join(' ')],
     ['code', fn.code_bytes === undefined ? 'none yet' : formatBytes(fn.code_bytes)],
     ['code id', fn.code_sha256],

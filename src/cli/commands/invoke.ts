@@ -4,14 +4,15 @@ import { text } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import type { InvocationResult } from '../../client/index.js';
 import { SparklerError } from '../../errors.js';
-import { action, argument, examples, option } from '../command.js';
+import { action, argument, examples, option, strategyOption, type Strategy } from '../command.js';
 import type { Context } from '../context.js';
 import type { Io } from '../io.js';
-import { formatMs, parseTime } from '../units.js';
+import { formatBytes, formatMs, parseTime } from '../units.js';
 
 interface InvokeOptions {
   readonly vm?: string;
   readonly snapshot?: string;
+  readonly strategy?: Strategy;
   readonly event?: string;
   readonly eventFile?: string;
   readonly timeout?: string;
@@ -51,6 +52,7 @@ async function readEvent(
 const PHASES = [
   ['vmmUp', 'VMM up'],
   ['stateLoaded', 'state loaded'],
+  ['memoryReady', 'memory ready'],
   ['resumed', 'resumed'],
   ['ready', 'ready'],
   ['firstResponse', 'answered'],
@@ -63,12 +65,27 @@ function describe(result: InvocationResult): string {
     return ms === undefined ? [] : [`${words} ${formatMs(ms)}`];
   });
   const { minor, major } = result.faults;
+  const { restore } = result;
   return [
     `${result.startKind} start in ${result.vmId}${result.pooled ? ' of the pool' : ''}: ${formatMs(result.duration)}, ` +
       `of it ${formatMs(result.handlerMs)} in the handler`,
     `from the request: ${phases.join(', ')}`,
+    ...(restore ? [describeRestore(restore)] : []),
     `page faults: ${minor} minor, ${major} major; trace ${result.traceId}`,
   ].join('\n');
+}
+
+/** Numbers that are zero say nothing: the strategy does not do that. */
+function describeRestore(restore: NonNullable<InvocationResult['restore']>): string {
+  const { populated_pages: populated, populate_ms: populateMs } = restore;
+  const costs = [
+    restore.recorded ? 'recorded' : '',
+    restore.served_faults > 0 ? `${restore.served_faults} faults served` : '',
+    restore.prefetched_pages > 0 ? `${restore.prefetched_pages} pages prefetched` : '',
+    populated > 0 ? `${populated} pages populated in ${formatMs(populateMs)}` : '',
+    `${formatBytes(restore.read_bytes)} read`,
+  ].filter((text) => text !== '');
+  return `restored by ${restore.strategy}: ${costs.join(', ')}; ${restore.why}`;
 }
 
 function indentedResult(result: string): string {
@@ -84,7 +101,7 @@ async function invoke(
   [name = '', dash]: readonly (string | undefined)[],
   options: InvokeOptions,
 ): Promise<void> {
-  const { vm, snapshot, timeout, quiet } = options;
+  const { vm, snapshot, strategy, timeout, quiet } = options;
   if (vm !== undefined && snapshot !== undefined) {
     throw usage('vm: give only one of --vm and --snapshot.');
   }
@@ -94,6 +111,7 @@ async function invoke(
       func_name: name,
       ...(vm === undefined ? {} : { vmId: vm }),
       ...(snapshot === undefined ? {} : { ssId: snapshot }),
+      ...(strategy === undefined ? {} : { strategy }),
       ...(params === undefined ? {} : { params }),
       ...(timeout === undefined ? {} : { timeout_ms: parseTime(timeout, 'timeout') }),
     }),
@@ -121,6 +139,9 @@ export function invokeCommand(program: Command, io: Io): void {
     .addOption(
       option('--snapshot <id>', 'invoke it in a microVM restored from this snapshot', 'snapshots'),
     )
+    .addOption(
+      strategyOption("with --snapshot: how memory comes back; default the function's strategy"),
+    )
     .addOption(option('--event <json>', 'the event; default {}'))
     .addOption(option('--event-file <file>', 'a file with the event; - is stdin', 'files'))
     .addOption(option('--timeout <time>', "shorten the function's time limit: 500ms, 10s"))
@@ -131,6 +152,7 @@ export function invokeCommand(program: Command, io: Io): void {
     'sparkler invoke hello',
     `sparkler invoke hello --event '{"name":"Ada"}'`,
     'sparkler invoke json --event-file input.json --vm VM',
+    'sparkler invoke hello --snapshot warm-hello --strategy reap',
     'echo 42 | sparkler invoke square - | jq .',
   );
 }

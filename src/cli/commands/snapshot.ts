@@ -1,4 +1,4 @@
-/** `sparkler snapshot`: take, list, show, remove, cache, dig. */
+/** `sparkler snapshot`: take, list, show, remove, cache, dig; the rest is in working-set.ts. */
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { Snapshot, SnapshotPatch } from '../../client/index.js';
@@ -6,6 +6,7 @@ import { action, argument, examples, option } from '../command.js';
 import type { Context } from '../context.js';
 import type { Io } from '../io.js';
 import { formatAge, formatBytes, formatMs } from '../units.js';
+import { workingSetCommands } from './working-set.js';
 
 const HEAD = ['snapshot', 'function', 'memory', 'on disk', 'vm', 'taken'];
 
@@ -123,7 +124,9 @@ function cacheCommand(group: Command, io: Io): void {
 }
 
 export function snapshotCommand(program: Command, io: Io): void {
-  const group = program.command('snapshot').description('Take, list, show and remove snapshots.');
+  const group = program
+    .command('snapshot')
+    .description('Take, list, show, copy, verify and remove snapshots.');
   takeCommand(group, io);
   group.command('list').description('List the snapshots.').action(action(io, list));
   group
@@ -142,11 +145,14 @@ export function snapshotCommand(program: Command, io: Io): void {
     .description('Make zero blocks of the memory file holes, so that it takes less disk.')
     .addArgument(ss())
     .action(action(io, (context, [id = '']) => patch(context, id, { dig_hole: true })));
+  workingSetCommands(group, io);
   examples(
     group,
     'sparkler snapshot take VM --id warm-hello',
     'sparkler snapshot list',
     'sparkler snapshot cache drop warm-hello',
+    'sparkler snapshot working-set warm-hello',
+    'sparkler snapshot verify warm-hello',
     'sparkler invoke hello --snapshot warm-hello',
   );
 }

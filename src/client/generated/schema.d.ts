@@ -159,7 +159,11 @@ export interface paths {
         };
         /** All snapshots */
         get: operations["listSnapshots"];
-        put?: never;
+        /**
+         * Copy a snapshot
+         * @description The copy has a memory file of its own, which shares its blocks where the file system can, and all that was recorded of the source.
+         */
+        put: operations["copySnapshot"];
         /**
          * Take a snapshot of a microVM
          * @description The VM goes on afterwards.
@@ -188,6 +192,106 @@ export interface paths {
         head?: never;
         /** Dig holes into a snapshot's memory file, or load or drop its cache */
         patch: operations["patchSnapshot"];
+        trace?: never;
+    };
+    "/snapshots/{ssId}/mincore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A snapshot's layers, regions and loading set, counted */
+        get: operations["getMincore"];
+        /**
+         * Carry another snapshot's layers over
+         * @description They replace those that there are, and the file that was made of them.
+         */
+        put: operations["carryMincore"];
+        /** Add a layer of pages that two snapshots share and that are not zero */
+        post: operations["addMincoreLayer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Emulate or trim a snapshot's layers, write its working-set file, change caches */
+        patch: operations["patchMincore"];
+        trace?: never;
+    };
+    "/snapshots/{ssId}/reap": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What REAP has recorded */
+        get: operations["getReap"];
+        put?: never;
+        post?: never;
+        /** Forget what REAP has recorded */
+        delete: operations["forgetReap"];
+        options?: never;
+        head?: never;
+        /** Keep REAP's working-set file in the page cache, or drop it from there */
+        patch: operations["cacheReap"];
+        trace?: never;
+    };
+    "/snapshots/{ssId}/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Read a snapshot in full and verify it
+         * @description Drops its memory from the page cache first, so that the disk is read. SNAPSHOT_UNUSABLE says what is damaged.
+         */
+        post: operations["verifySnapshot"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/snapshots/{ssId}/working-set": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was recorded of a snapshot, and what was made of it */
+        get: operations["getWorkingSet"];
+        put?: never;
+        post?: never;
+        /** Forget all that was recorded of a snapshot, and all that was made of it */
+        delete: operations["forgetWorkingSet"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/snapshots/{ssId}/working-set/picture": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A picture of a snapshot's memory
+         * @description Which pages are zero, resident, touched by invocations, and prefetched.
+         */
+        get: operations["workingSetPicture"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/vmms": {
@@ -444,6 +548,8 @@ export interface components {
             overlay_regions?: boolean | null;
             /** @description The event: a string of JSON. Default, also for "": `{}`. */
             params?: string;
+            /** @description `vanilla`: make all of guest memory resident before the guest runs. For measurements: the time without any paging. */
+            resident?: boolean | null;
             /** @description Without `vmId`: invoke it in a VM restored from this snapshot, which stays alive; in one of the pool where one waits. */
             ssId?: string;
             /**
@@ -485,6 +591,8 @@ export interface components {
             phases: {
                 /** @description The answer is there: what users feel. */
                 firstResponse: number;
+                /** @description The memory that is brought in before the guest runs is there. */
+                memoryReady?: number;
                 /** @description The instance can take the event. */
                 ready: number;
                 /** @description The guest's CPUs run. */
@@ -526,6 +634,62 @@ export interface components {
             traceId: string;
             /** @description The VM that served it; it stays alive. */
             vmId: string;
+        };
+        /** @description A snapshot's mincore state. */
+        Mincore: {
+            /** @description Regions of pages that are not zero. */
+            n_nz_regions: number;
+            /** @description Regions in the working-set file; 0 while there is none. */
+            n_ws_regions: number;
+            /** @description Layers: groups of pages in the order in which a recording saw them. */
+            nlayers: number;
+            /** @description Pages in them, with the gaps that belong to them. */
+            nz_region_size: number;
+            /** @description Pages in them. */
+            ws_region_size: number;
+        };
+        /** @description A layer to add. */
+        MincoreLayer: {
+            /** @description The snapshot whose pages are compared. */
+            fromDiff: string;
+            /** @description Which layer it becomes, 1 being the first; later ones move back by one. */
+            position: number;
+        };
+        /** @description What to do, in the order of the fields. */
+        MincorePatch: {
+            /** @description Drop the working-set files from the page cache. */
+            drop_ws_cache?: boolean | null;
+            /** @description Make layers of so many pages each from the page faults that `reap` recorded, instead of those there are. 0: do not. */
+            from_records_size?: number | null;
+            /** @description `to_ws_file`: also pages that are not zero and in no layer; they come last. */
+            inactive_ws?: boolean | null;
+            /** @description `to_ws_file`: gaps of fewer pages are filled. Default 32. */
+            interval_threshold?: number | null;
+            /** @description Drop the memory file from the page cache, then read the pages of these layers into it. Empty: do not. */
+            mincore_cache?: number[] | null;
+            /** @description `to_ws_file`: without regions of fewer pages. Default 0. */
+            size_threshold?: number | null;
+            /** @description Write the loading set to the snapshot's working-set file. A path: a copy of the file goes there too, and is the caller's; an absolute path inside a folder that the configuration allows. */
+            to_ws_file?: boolean | string | null;
+            /** @description Take pages outside of the snapshot's regions out of the layers. */
+            trim_regions?: boolean | null;
+            /** @description `to_ws_file`: also zero pages that are in a layer. */
+            zero_ws?: boolean | null;
+        };
+        /** @description REAP's state of a snapshot. */
+        Reap: {
+            /** @description It was read into the page cache and not dropped since. */
+            cached: boolean;
+            /** @description Recorded invocations; 0: the next one is recorded. */
+            traces: number;
+            /** @description Bytes of it. */
+            ws_bytes: number;
+            /** @description The recorded pages are in a working-set file. */
+            ws_file: boolean;
+            /** @description Pages in it. */
+            ws_pages: number;
+            /** @description Regions in it. */
+            ws_regions: number;
         };
         /** @description A snapshot. */
         Snapshot: {
@@ -650,6 +814,24 @@ export interface components {
             /** @description The VM that it was taken of; it may be gone. */
             vmId: string;
         };
+        /** @description A snapshot that is whole. */
+        Verification: {
+            /** @description Recordings and files made of them that were damaged, and are gone now. */
+            dropped: string[];
+            /** @description How long it took, ms. */
+            duration_ms: number;
+            /** @description What was read in full and found whole. */
+            files: {
+                /** @description Bytes of it. */
+                bytes: number;
+                /** @description Its name in the snapshot's folder, or its path. */
+                name: string;
+            }[];
+            /** @description SHA-256 over the checksums of guest memory. */
+            memory_id: string;
+            /** @description Bytes of all of them; holes count as zeros. */
+            read_bytes: number;
+        };
         /** @description A microVM. */
         VM: {
             /** @description An invocation is running. */
@@ -748,6 +930,72 @@ export interface components {
              * @enum {string}
              */
             strategy?: "vanilla" | "cached" | "reap" | "faasnap" | "populate" | "auto";
+        };
+        /** @description What is known of the working set of a snapshot. */
+        WorkingSet: {
+            /** @description Only with `at_least`. */
+            common?: {
+                /** @description In so many of the recordings at least … */
+                at_least: number;
+                /** @description … of so many … */
+                of: number;
+                /** @description … are so many pages. */
+                pages: number;
+            };
+            /** @description The working-set files that there are. */
+            files: {
+                /** @description Bytes of it. */
+                bytes: number;
+                /** @description It was read into the page cache by this daemon and not dropped since. */
+                cached: boolean;
+                /** @description Pages in it. */
+                pages: number;
+                /** @description Regions in it. */
+                regions: number;
+                /**
+                 * @description The strategy that uses it.
+                 * @enum {string}
+                 */
+                strategy: "reap" | "faasnap" | "populate";
+            }[];
+            /** @description Those of them that are not zero. */
+            nonzero_pages: number;
+            /** @description Pages of guest memory, 4096 bytes each. */
+            pages: number;
+            /** @description One for each recorded invocation; traces oldest first, then layers. */
+            recordings: {
+                /** @description Bytes of it. */
+                event_bytes: number;
+                /** @description SHA-256 of the event that was invoked. */
+                event_sha256: string;
+                /**
+                 * @description `userfault`: page faults; `mincore`: scans of the page cache.
+                 * @enum {string}
+                 */
+                kind: "userfault" | "mincore";
+                /** @description Layers in it; 0 for page faults. */
+                layers: number;
+                /** @description Which recording. */
+                name: string;
+                /** @description Pages in it. */
+                pages: number;
+                /**
+                 * Format: date-time
+                 * @description When.
+                 */
+                recorded_at: string;
+            }[];
+            /** @description Each pair of recordings. */
+            similarities: {
+                /** @description Shared pages by all pages of both, 0 to 1. */
+                jaccard: number;
+                /** @description A recording. */
+                one: string;
+                /** @description Another one. */
+                other: string;
+            }[];
+            /** @description Pages that invocations are known to write. */
+            written_pages?: number;
         };
     };
     responses: never;
@@ -1499,6 +1747,96 @@ export interface operations {
             };
         };
     };
+    copySnapshot: {
+        parameters: {
+            query: {
+                /** @description The snapshot to copy. */
+                from_snapshot: string;
+                /** @description Where the copy's memory goes: an absolute path inside a folder that the configuration allows. Default: the snapshot's own folder. */
+                mem_file_path?: string;
+                /** @description The copy's id. Default: a new one. */
+                ssId?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A snapshot. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Snapshot"];
+                };
+            };
+            /** @description `PATH_NOT_ALLOWED`, `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SNAPSHOT_NOT_FOUND`, `FUNCTION_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SNAPSHOT_UNUSABLE`, `OPERATION_UNSUPPORTED`, `STORAGE_FULL` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `TOO_MANY_REQUESTS` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `VMM_FAILED`, `DEPENDENCY_MISSING`, `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SHUTTING_DOWN` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     takeSnapshot: {
         parameters: {
             query?: never;
@@ -1548,7 +1886,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `VM_WRONG_STATE`, `OPERATION_UNSUPPORTED`, `STORAGE_FULL` */
+            /** @description `VM_WRONG_STATE`, `OPERATION_UNSUPPORTED`, `FUNCTION_NOT_FROZEN`, `STORAGE_FULL` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1575,7 +1913,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `VM_DIED` */
+            /** @description `GUEST_NOT_READY`, `VM_DIED` */
             424: {
                 headers: {
                     [name: string]: unknown;
@@ -1779,7 +2117,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `SNAPSHOT_IN_USE`, `SNAPSHOT_UNUSABLE` */
+            /** @description `OPERATION_UNSUPPORTED` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1806,8 +2144,1036 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `INTERNAL` */
+            /** @description `TOO_MANY_REQUESTS` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `VMM_FAILED`, `DEPENDENCY_MISSING`, `INTERNAL` */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SHUTTING_DOWN` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    getMincore: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the snapshot. */
+                ssId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A snapshot's mincore state. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Mincore"];
+                };
+            };
+            /** @description `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SNAPSHOT_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SNAPSHOT_UNUSABLE` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `TOO_MANY_REQUESTS` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `DEPENDENCY_MISSING`, `VMM_FAILED`, `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SHUTTING_DOWN` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    carryMincore: {
+        parameters: {
+            query: {
+                /** @description The snapshot whose layers they are. */
+                source: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id of the snapshot. */
+                ssId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SNAPSHOT_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SNAPSHOT_UNUSABLE` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `TOO_MANY_REQUESTS` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `DEPENDENCY_MISSING`, `VMM_FAILED`, `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SHUTTING_DOWN` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    addMincoreLayer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the snapshot. */
+                ssId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MincoreLayer"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `UNSUPPORTED_FIELD`, `LIMIT_EXCEEDED`, `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SNAPSHOT_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SNAPSHOT_UNUSABLE` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `BODY_TOO_LARGE` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `TOO_MANY_REQUESTS` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `DEPENDENCY_MISSING`, `VMM_FAILED`, `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SHUTTING_DOWN` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    patchMincore: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the snapshot. */
+                ssId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MincorePatch"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `UNSUPPORTED_FIELD`, `PATH_NOT_ALLOWED`, `LIMIT_EXCEEDED`, `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SNAPSHOT_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `OPERATION_UNSUPPORTED`, `STORAGE_FULL`, `SNAPSHOT_UNUSABLE` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `BODY_TOO_LARGE` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `TOO_MANY_REQUESTS` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `DEPENDENCY_MISSING`, `VMM_FAILED`, `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SHUTTING_DOWN` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    getReap: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the snapshot. */
+                ssId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description REAP's state of a snapshot. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Reap"];
+                };
+            };
+            /** @description `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SNAPSHOT_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SNAPSHOT_UNUSABLE` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `TOO_MANY_REQUESTS` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `DEPENDENCY_MISSING`, `VMM_FAILED`, `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SHUTTING_DOWN` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    forgetReap: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the snapshot. */
+                ssId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The next restore with `reap` records anew. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SNAPSHOT_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SNAPSHOT_UNUSABLE` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `TOO_MANY_REQUESTS` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `DEPENDENCY_MISSING`, `VMM_FAILED`, `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SHUTTING_DOWN` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    cacheReap: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the snapshot. */
+                ssId: string;
+            };
+            cookie?: never;
+        };
+        /** @description true: read it into the page cache. false: drop it. */
+        requestBody: {
+            content: {
+                "application/json": boolean;
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `UNSUPPORTED_FIELD`, `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SNAPSHOT_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `OPERATION_UNSUPPORTED`, `STORAGE_FULL`, `SNAPSHOT_UNUSABLE` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `BODY_TOO_LARGE` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `TOO_MANY_REQUESTS` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `DEPENDENCY_MISSING`, `VMM_FAILED`, `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SHUTTING_DOWN` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    verifySnapshot: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the snapshot. */
+                ssId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A snapshot that is whole. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Verification"];
+                };
+            };
+            /** @description `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SNAPSHOT_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `OPERATION_UNSUPPORTED`, `SNAPSHOT_UNUSABLE` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `TOO_MANY_REQUESTS` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `DEPENDENCY_MISSING`, `VMM_FAILED`, `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SHUTTING_DOWN` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    getWorkingSet: {
+        parameters: {
+            query?: {
+                /** @description Also count the pages that are in at least so many of the recordings. */
+                at_least?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id of the snapshot. */
+                ssId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What is known of the working set of a snapshot. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkingSet"];
+                };
+            };
+            /** @description `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SNAPSHOT_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SNAPSHOT_UNUSABLE` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `TOO_MANY_REQUESTS` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `DEPENDENCY_MISSING`, `VMM_FAILED`, `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SHUTTING_DOWN` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    forgetWorkingSet: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the snapshot. */
+                ssId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is forgotten. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SNAPSHOT_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SNAPSHOT_UNUSABLE` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `TOO_MANY_REQUESTS` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `DEPENDENCY_MISSING`, `VMM_FAILED`, `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SHUTTING_DOWN` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    workingSetPicture: {
+        parameters: {
+            query?: {
+                /** @description Whose working-set file counts as prefetched. Default: the one made last. */
+                strategy?: "reap" | "faasnap" | "populate";
+            };
+            header?: never;
+            path: {
+                /** @description Id of the snapshot. */
+                ssId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description SVG. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/svg+xml": string;
+                };
+            };
+            /** @description `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SNAPSHOT_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SNAPSHOT_UNUSABLE` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `TOO_MANY_REQUESTS` */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `DEPENDENCY_MISSING`, `VMM_FAILED`, `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SHUTTING_DOWN` */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

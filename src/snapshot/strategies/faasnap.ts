@@ -54,7 +54,7 @@ async function mapped(context: RestoreContext, mappings: Mappings): Promise<Prep
   const { sets, options } = context;
   const { manifest } = sets.snapshot;
   const set = mappings.workingSet ? await sets.file('faasnap') : undefined;
-  const overlay = overlayOf(await sets.nonZero(), sets.pages, manifest);
+  const overlay = overlayOf(await sets.nonZero(), sets.pages, manifest, set?.regions.length ?? 0);
   const base = mappings.memoryFile || !mappings.overlay ? 'memory' : overlay.base;
   const populate = options.vmmLoads === true ? 'read' : 'no';
   const regions = [
@@ -105,7 +105,8 @@ async function loadGroups(
 /** One read at a time, bytes. */
 const READ_BYTES = 1024 * 1024;
 
-async function readRuns(path: string, runs: readonly Run[]): Promise<void> {
+/** Reads runs of pages, so that they are in the page cache. */
+export async function readRuns(path: string, runs: readonly Run[]): Promise<void> {
   const buffer = Buffer.allocUnsafe(READ_BYTES);
   const file = await open(path, 'r');
   try {

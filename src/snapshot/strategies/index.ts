@@ -1,6 +1,6 @@
 /** The restore strategies, by name. A new one is a file here and a line below. */
 import { SparklerError } from '../../errors.js';
-import type { MemorySource } from '../../vmm/index.js';
+import type { MemorySource, VmmCapabilities } from '../../vmm/index.js';
 import { cached } from './cached.js';
 import { faasnap } from './faasnap.js';
 import { populate } from './populate.js';
@@ -26,11 +26,13 @@ export function isPossible(name: StrategyName, sources: readonly MemorySource['k
 /** @throws SparklerError OPERATION_UNSUPPORTED where the VMM cannot do what it needs. */
 export function strategyOf(
   name: StrategyName,
-  sources: readonly MemorySource['kind'][],
+  { memorySources, missingSources = {} }: Pick<VmmCapabilities, 'memorySources' | 'missingSources'>,
 ): RestoreStrategy {
   const strategy = STRATEGIES[name];
-  const lacking = strategy.needs.filter((kind) => !sources.includes(kind));
+  const lacking = strategy.needs.filter((kind) => !memorySources.includes(kind));
   if (lacking.length === 0) return strategy;
-  const message = `The strategy ${name} needs a VMM that restores by ${lacking.join(' and ')}; this one does not.`;
+  const why = lacking.flatMap((kind) => missingSources[kind] ?? []).join('; ');
+  const reason = why === '' ? 'this one does not' : `this one does not: ${why}`;
+  const message = `The strategy ${name} needs a VMM that restores by ${lacking.join(' and ')}; ${reason}.`;
   throw new SparklerError('OPERATION_UNSUPPORTED', message, { field: 'strategy' });
 }

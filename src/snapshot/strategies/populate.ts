@@ -25,7 +25,7 @@ export const populate: RestoreStrategy = {
   async prepare(context) {
     const { sets } = context;
     const made = (await sets.file('populate')) !== undefined || (await makePopulateFile(sets));
-    return made ? mapped(context) : firstTime(context);
+    return made ? overWorkingSet(context) : firstTime(context);
   },
 };
 
@@ -40,24 +40,22 @@ function firstTime(context: RestoreContext): PreparedRestore {
   return { ...recording, why, records: true, unlearned: true };
 }
 
-async function mapped(context: RestoreContext): Promise<PreparedRestore> {
+async function overWorkingSet(context: RestoreContext): Promise<PreparedRestore> {
   const { sets, cache, mayRecord } = context;
   const set = await sets.file('populate');
   if (set === undefined) return firstTime(context);
-  const overlay = overlayOf(await sets.nonZero(), sets.pages, sets.snapshot.manifest);
+  const { manifest } = sets.snapshot;
+  const overlay = overlayOf(await sets.nonZero(), sets.pages, manifest, set.regions.length);
   const pages = await sets.written();
   const written = pages === undefined ? [] : runsFromPages(pages.toSorted());
   const zeros = zeroRuns(set.regions, written);
+  const mapped = [...overlay.regions, ...workingSetRegions(set, 'no')];
   const path = sets.filePath('populate');
   return {
     memory: {
       kind: 'layers',
       base: overlay.base,
-      regions: [
-        ...overlay.regions,
-        ...workingSetRegions(set, 'no'),
-        ...populateRegions([...set.regions, ...zeros], written),
-      ],
+      regions: [...mapped, ...populateRegions([...set.regions, ...zeros], written, mapped.length)],
       workingSetPath: path,
     },
     why: `${set.regions.length} regions in the order of first touch are populated beside the restore, ${pages === undefined ? 'none' : pages.length} pages of them for writing`,

@@ -18,6 +18,8 @@ export interface RestoreOptions {
   readonly mappings?: Mappings;
   /** `loadMincore`: the layers that the loader reads, 1 being the first. `faasnap` only. */
   readonly loadLayers?: readonly number[];
+  /** For measurements: all of guest memory is made resident before the guest runs. `vanilla` only. */
+  readonly resident?: boolean;
   /** `vmm_load_ws`: the VMM enters the loading set in its own page tables. `faasnap` only. */
   readonly vmmLoads?: boolean;
 }

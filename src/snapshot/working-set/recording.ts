@@ -96,7 +96,8 @@ export function decodeTrace(bytes: Uint8Array): Uint32Array {
   return Uint32Array.from({ length }, (_, i) => view.getUint32(PAGE_NUMBER_BYTES * i, true));
 }
 
-function encodeTrace(trace: Uint32Array): Buffer {
+/** Raw u32 page numbers. */
+export function encodeTrace(trace: Uint32Array): Buffer {
   const bytes = Buffer.alloc(trace.length * PAGE_NUMBER_BYTES);
   trace.forEach((page, i) => bytes.writeUInt32LE(page, PAGE_NUMBER_BYTES * i));
   return bytes;

@@ -65,7 +65,7 @@ export class FakeDriver implements VmmDriver {
     const faults = await this.#begin(spec);
     const saved: unknown = JSON.parse(await readFile(files.statePath, 'utf8'));
     await stat(files.memoryPath);
-    return this.#add(new FakeHandle(spec, this.#options.guest, faults, { state: saved }));
+    return this.#add(new FakeHandle(spec, this.#options.guest, faults, { state: saved, memory }));
   }
 
   async #begin(spec: MachineSpec): Promise<FakeFaults> {

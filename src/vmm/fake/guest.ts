@@ -29,25 +29,29 @@ export interface ProgramOptions {
   /** The handler of a guest, given the guest's own memory. */
   readonly program: (memory: FakeMemory) => FakeHandler;
   readonly load?: FakeAgentOptions['load'];
+  readonly unfreezable?: FakeAgentOptions['unfreezable'];
 }
 
 interface Saved {
   readonly instances: FakeInstances;
   readonly memory: FakeMemory;
+  /** No user code runs until the guest is told that it was restored. */
+  readonly frozen: boolean;
 }
 
 /** Guests that are the guest room's fake agent, running `program`. */
-export function programGuest({ program, load }: ProgramOptions): FakeGuestFactory {
+export function programGuest({ program, load, unfreezable }: ProgramOptions): FakeGuestFactory {
   return (port, saved) => {
     const state = saved?.state as Saved | undefined;
     const memory = state?.memory ?? {};
     const agent = new FakeAgent(port, {
       handler: program(memory),
       ...(load && { load }),
-      ...(state && { instances: state.instances }),
+      ...(unfreezable && { unfreezable }),
+      ...(state && { instances: state.instances, frozen: state.frozen }),
     });
     return {
-      save: (): Saved => ({ instances: agent.instances, memory }),
+      save: (): Saved => ({ instances: agent.instances, memory, frozen: agent.frozen }),
       stop: () => undefined,
     };
   };

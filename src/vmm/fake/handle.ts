@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SparklerError } from '../../errors.js';
 import type {
   MachineSpec,
+  MemorySource,
   PagingStats,
   SnapshotFiles,
   VmExit,
@@ -17,6 +18,13 @@ import { faultError, type FakeFaults } from './faults.js';
 import type { FakeGuest, FakeGuestFactory } from './guest.js';
 
 const MIB = 1024 * 1024;
+const PAGE_BYTES = 4096;
+
+/** Pages of guest memory that hold something: the guest's state, again and again. */
+const USED_PAGES = [1, 2, 3, 40, 100, 101, 102, 4000];
+/** The page that a guest writes first. */
+const WRITTEN_PAGE = 40;
+
 const PANIC = 'Kernel panic - not syncing: Attempted to kill init!';
 
 /** One fake VM. Beside the handle's own methods, tests may let it die. */
@@ -27,6 +35,7 @@ export class FakeHandle implements VmHandle {
   readonly #link: GatedChannel;
   readonly #guest: FakeGuest | undefined;
   readonly #faults: FakeFaults;
+  readonly #memory: MemorySource | undefined;
   /** As with a real VMM: the memory of a booted VM is a file until its first snapshot. */
   #memoryIsFile: boolean;
   #console = '';
@@ -36,12 +45,13 @@ export class FakeHandle implements VmHandle {
     spec: MachineSpec,
     factory: FakeGuestFactory,
     faults: FakeFaults,
-    saved?: { readonly state: unknown },
+    saved?: { readonly state: unknown; readonly memory: MemorySource },
   ) {
     const now = performance.now();
     this.spec = spec;
     this.marks = { requested: now, vmmUp: now, ...(saved && { stateLoaded: now }) };
     this.#faults = faults;
+    this.#memory = saved?.memory;
     this.#memoryIsFile = saved === undefined;
     this.#link = gatedChannel(saved !== undefined);
     this.exited = new Promise((resolve) => (this.#exit = resolve));
@@ -91,11 +101,16 @@ export class FakeHandle implements VmHandle {
   paging(): Promise<PagingStats> {
     return Promise.resolve({ served: 0, prefetched: 0, populated: 0, populateMs: 0, readBytes: 0 });
   }
-  endTrace(): Promise<number> {
-    return Promise.resolve(0);
+  /** It touches all that it uses. */
+  async endTrace(): Promise<number> {
+    if (this.#memory?.kind !== 'userfault' || this.#memory.tracePath === undefined) return 0;
+    await writeFile(this.#memory.tracePath, Uint32Array.from(USED_PAGES));
+    return USED_PAGES.length;
   }
   privatePages(): Promise<Uint8Array> {
-    return Promise.resolve(new Uint8Array());
+    const bitmap = new Uint8Array((this.spec.memMiB * MIB) / PAGE_BYTES / 8);
+    bitmap[WRITTEN_PAGE >> 3] = 1 << (WRITTEN_PAGE & 7);
+    return Promise.resolve(bitmap);
   }
   writes(): Promise<VmWrites> {
     const all = this.spec.memMiB * MIB;
@@ -113,10 +128,13 @@ export class FakeHandle implements VmHandle {
 
   async #write({ memoryPath, statePath }: SnapshotFiles): Promise<void> {
     try {
-      await writeFile(statePath, JSON.stringify(this.#guest?.save() ?? null), { flag: 'wx' });
+      const state = JSON.stringify(this.#guest?.save() ?? null);
+      await writeFile(statePath, state, { flag: 'wx' });
       if (this.#faults.diskFull) throw new SparklerError('STORAGE_FULL', 'The fake disk is full.');
       const memory = await open(memoryPath, 'wx');
       await memory.truncate(this.spec.memMiB * MIB);
+      const page = Buffer.alloc(PAGE_BYTES, state);
+      for (const number of USED_PAGES) await memory.write(page, 0, PAGE_BYTES, number * PAGE_BYTES);
       await memory.close();
       this.#memoryIsFile = false;
     } catch (error) {

@@ -80,6 +80,8 @@ export interface CommandOptions {
   readonly cpuModel: string;
   /** Size of TCG's translation cache, MiB. */
   readonly tbSizeMiB: number;
+  /** It is to fork, and its VMMs to change their user: they forbid both to themselves. */
+  readonly isTemplate?: boolean;
 }
 
 /** A file that QEMU inherits. */
@@ -87,6 +89,8 @@ interface InheritedFile {
   readonly path: string;
   /** As fs.open takes them. */
   readonly flags: 'r' | 'r+';
+  /** QEMU opens it before its memory: a template's VMMs share what the template opened. */
+  readonly isDrive: boolean;
 }
 
 export interface QemuCommand {
@@ -104,15 +108,15 @@ export function qemuCommand(
   options: CommandOptions,
 ): QemuCommand {
   const files: InheritedFile[] = [];
-  const inherit = (path: string, flags: InheritedFile['flags'] = 'r'): number =>
-    FD.firstFile + files.push({ path, flags }) - 1;
+  const inherit = (path: string, flags: InheritedFile['flags'] = 'r', isDrive = false): number =>
+    FD.firstFile + files.push({ path, flags, isDrive }) - 1;
   const args = [
     ...(options.accelerator === 'kvm'
       ? kvmArgs(inherit('/dev/kvm', 'r+'))
       : ['-accel', `tcg,thread=multi,tb-size=${options.tbSizeMiB}`]),
     ...machineArgs(spec, options),
     ...channelArgs(),
-    ...spec.drives.flatMap((drive) => driveArgs(drive.id, inherit(drive.path))),
+    ...spec.drives.flatMap((drive) => driveArgs(drive.id, inherit(drive.path, 'r', true))),
     ...(statePath === undefined
       ? bootArgs(inherit(spec.kernelPath), inherit(spec.initrdPath), spec.kernelArgs)
       : restoreArgs(inherit(statePath))),
@@ -132,7 +136,7 @@ function machineArgs(spec: MachineSpec, options: CommandOptions): string[] {
     '-no-user-config',
     '-no-reboot',
     ...['-display', 'none'],
-    ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
+    ...['-sandbox', sandbox(options.isTemplate === true ? 'allow' : 'deny')],
     ...[
       '-machine',
       `${MACHINE},memory-backend=memory,usb=off,i8042=off,vmport=off,smm=off,hpet=off,graphics=off,dump-guest-core=off,mem-merge=off`,
@@ -150,6 +154,9 @@ function machineArgs(spec: MachineSpec, options: CommandOptions): string[] {
     ...['-add-fd', `fd=${FD.stateOut},set=${STATE_OUT_SET}`],
   ];
 }
+
+const sandbox = (processes: 'allow' | 'deny'): string =>
+  `on,obsolete=deny,elevateprivileges=${processes},spawn=${processes},resourcecontrol=deny`;
 
 function channelArgs(): string[] {
   return [

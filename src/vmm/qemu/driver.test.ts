@@ -33,6 +33,7 @@ function stub(script: string, version = '10.0.2'): QemuOptions {
     firstUid: 0,
     uidCount: 1,
     tbSizeMiB: 16,
+    templates: 0,
     consoleBytes: 1024,
     closeMs: 2000,
     startMs: 300,

@@ -1,10 +1,10 @@
 /** The QEMU driver: stock QEMU 10.0 or later, with native/qemu-preload. */
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { accessSync, constants } from 'node:fs';
 import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { SparklerError } from '../../errors.js';
+import { isErrno, SparklerError } from '../../errors.js';
 import type {
   Accelerator,
   MachineSpec,
@@ -13,12 +13,15 @@ import type {
   VmHandle,
   VmmCapabilities,
 } from '../driver.js';
-import type { FootprintDriver, ObservedSpec, VmFootprint } from '../footprint.js';
+import type { AheadObserver, FootprintDriver, ObservedSpec, VmFootprint } from '../footprint.js';
 import { LimitExpired, within } from '../within.js';
 import { MACHINE, qemuCommand, type CommandOptions } from './command.js';
 import { QemuHandle } from './handle.js';
+import { HandoverFailed } from './handover.js';
 import { encodePlan } from './plan.js';
 import { QemuProcess, type GuestMemory, type ProcessOptions } from './process.js';
+import type { Template } from './template.js';
+import { Templates } from './templates.js';
 
 export interface QemuOptions extends ProcessOptions {
   readonly accelerator: Exclude<Accelerator, 'none'>;
@@ -28,6 +31,9 @@ export interface QemuOptions extends ProcessOptions {
   readonly startMs: number;
   /** Added to it when device state is to be loaded, ms. */
   readonly restoreMs: number;
+  /** Processes kept ahead, each for restores of one shape; in software emulation only. 0: none. */
+  readonly templates: number;
+  readonly observer?: AheadObserver;
 }
 
 const MIB = 1024 * 1024;
@@ -62,11 +68,16 @@ class QemuDriver implements FootprintDriver {
   readonly capabilities: VmmCapabilities;
   readonly #options: QemuOptions;
   readonly #command: CommandOptions;
+  /** With hardware acceleration a VM is bound to the process that made it. */
+  readonly #templates: Templates | undefined;
 
   constructor(options: QemuOptions, version: string) {
     const cpuModel = options.accelerator === 'kvm' ? 'host' : 'max';
     this.#options = options;
     this.#command = { ...options, cpuModel };
+    if (options.accelerator === 'tcg' && options.templates > 0) {
+      this.#templates = new Templates(options.templates, options, options.observer);
+    }
     this.capabilities = {
       vmm: 'qemu',
       version,
@@ -75,7 +86,7 @@ class QemuDriver implements FootprintDriver {
       accelerator: options.accelerator,
       continuesAfterSnapshot: true,
       hasProcess: true,
-      memorySources: memorySources(),
+      ...memorySources(),
     };
   }
 
@@ -92,34 +103,75 @@ class QemuDriver implements FootprintDriver {
     } finally {
       await file.close();
     }
-    const handle = await this.#start(spec, memory, undefined);
+    const handle = await this.#start(spec, memory, undefined, performance.now());
     return orClose(handle, handle.waitUp(), this.#options.startMs);
   }
 
   async restore(spec: ObservedSpec, files: SnapshotFiles, source: MemorySource): Promise<VmHandle> {
     const memory = await guestMemory(spec, files, source);
-    const handle = await this.#start(spec, memory, files.statePath);
     const { startMs, restoreMs } = this.#options;
-    return orClose(handle, handle.loadState(), startMs + restoreMs);
+    const requested = performance.now();
+    const ahead = await this.#ahead(spec, files.statePath);
+    const handle = await this.#start(spec, memory, files.statePath, requested, ahead?.template);
+    const restored = await orClose(handle, handle.loadState(), startMs + restoreMs);
+    ahead?.done();
+    return restored;
+  }
+
+  async close(): Promise<void> {
+    await this.#templates?.close();
+  }
+
+  /** The template for this restore, if there is one, and what to do when the restore is done. */
+  async #ahead(
+    spec: ObservedSpec,
+    statePath: string,
+  ): Promise<{ template: Template | undefined; done: () => void } | undefined> {
+    const templates = this.#templates;
+    if (!templates) return undefined;
+    const command = qemuCommand(spec, statePath, { ...this.#command, isTemplate: true });
+    const key = await Templates.keyOf(command);
+    const template = templates.take(key);
+    return { template, done: () => (template ? templates.worked() : templates.want(key, command)) };
   }
 
   async #start(
     spec: ObservedSpec,
     memory: GuestMemory,
     statePath: string | undefined,
+    requested: number,
+    template?: Template,
   ): Promise<QemuHandle> {
-    const requested = performance.now();
     const stateOut = join(spec.dir, 'state');
     const command = qemuCommand(spec, statePath, this.#command);
-    const vmm = await QemuProcess.start(spec.vmId, command, memory, stateOut, this.#options);
+    const start = (from?: Template): Promise<QemuProcess> =>
+      QemuProcess.start(spec.vmId, command, memory, stateOut, this.#options, from);
+    let vmm: QemuProcess;
+    try {
+      vmm = await start(template);
+    } catch (error) {
+      if (!(error instanceof HandoverFailed) || !template) throw error;
+      this.#templates?.failed(template, error.message);
+      vmm = await start();
+    }
     spec.onProcess?.(vmm.pid);
     return new QemuHandle(vmm, memory, stateOut, this.#options.nativeDir, requested);
   }
 }
 
+const USERFAULT_DEVICE = '/dev/userfaultfd';
+
 /** `userfault` needs the device: a descriptor of it serves faults in the kernel too. */
-function memorySources(): MemorySource['kind'][] {
-  return ['file', 'layers', ...(existsSync('/dev/userfaultfd') ? (['userfault'] as const) : [])];
+function memorySources(): Pick<VmmCapabilities, 'memorySources' | 'missingSources'> {
+  try {
+    accessSync(USERFAULT_DEVICE, constants.R_OK);
+    return { memorySources: ['file', 'layers', 'userfault'] };
+  } catch (error) {
+    const why = isErrno(error, 'ENOENT')
+      ? `${USERFAULT_DEVICE} does not exist (Linux 6.1 or later, with CONFIG_USERFAULTFD)`
+      : `${USERFAULT_DEVICE} may not be opened by the daemon's user`;
+    return { memorySources: ['file', 'layers'], missingSources: { userfault: why } };
+  }
 }
 
 /** Guest memory from `source`; a plan is written into the VM's own folder. */
@@ -139,8 +191,12 @@ async function guestMemory(
     case 'layers': {
       const planPath = join(spec.dir, 'plan');
       await writeFile(planPath, encodePlan(source, spec.memMiB * MIB), { mode: 0o600 });
-      const { workingSetPath } = source;
-      return { path, mode: 'layers', planPath, ...(workingSetPath && { workingSetPath }) };
+      const { workingSetPath, populateFirst } = source;
+      return {
+        ...{ path, mode: 'layers', planPath },
+        ...(workingSetPath !== undefined && { workingSetPath }),
+        ...(populateFirst !== undefined && { populateFirst }),
+      };
     }
   }
 }

@@ -31,7 +31,7 @@ export class QemuHandle implements ProcessHandle {
   readonly #nativeDir: string;
   readonly #memoryPath: string;
   readonly #stateOutPath: string;
-  readonly #prefetches: boolean;
+  readonly #memory: GuestMemory;
   #memoryMode: GuestMemory['mode'];
   #prefetchedPages = 0;
   #stateOutEnd = 0;
@@ -57,7 +57,7 @@ export class QemuHandle implements ProcessHandle {
     this.#nativeDir = nativeDir;
     this.#memoryPath = memory.path;
     this.#memoryMode = memory.mode;
-    this.#prefetches = memory.pages?.workingSet !== undefined;
+    this.#memory = memory;
     this.#stateOutPath = stateOutPath;
     this.#marks = { requested, vmmUp: requested };
   }
@@ -92,14 +92,17 @@ export class QemuHandle implements ProcessHandle {
     await this.waitUp();
     await this.#explained(loaded);
     this.#marks = { ...this.#marks, stateLoaded: performance.now() };
-    await this.#prefetch();
+    await this.#fetchMemory();
   }
 
-  /** The working set is installed before the guest runs. */
-  async #prefetch(): Promise<void> {
-    if (!this.#prefetches || this.#process.pageServer === undefined) return;
-    this.#prefetchedPages = await this.#process.pageServer.prefetched();
-    this.#marks = { ...this.#marks, prefetched: performance.now() };
+  /** What is to be there before the guest runs, is. */
+  async #fetchMemory(): Promise<void> {
+    const { pageServer } = this.#process;
+    if (pageServer && this.#memory.pages?.workingSet) {
+      this.#prefetchedPages = await pageServer.prefetched();
+    } else if (this.#memory.populateFirst === true) await this.#preload.waitPopulated();
+    else return;
+    this.#marks = { ...this.#marks, memoryReady: performance.now() };
   }
 
   async pause(): Promise<void> {

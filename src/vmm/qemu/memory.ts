@@ -1,7 +1,7 @@
 /** Turning a paused VM's guest memory into a snapshot's memory file. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { link, open } from 'node:fs/promises';
+import { link, open, rm } from 'node:fs/promises';
 import { isErrno, SparklerError } from '../../errors.js';
 import type { MemoryRegion } from './preload.js';
 
@@ -41,6 +41,8 @@ export async function saveSharedMemory(
     return 'shared';
   }
   await mapped.makePrivate();
+  // A name that went later would change the snapshot's file, as its inode's time tells it.
+  await rm(own);
   return 'private';
 }
 

@@ -37,7 +37,12 @@ export class Preload {
     return { pages: number(1), ms: number(9) / NS_PER_MS };
   }
 
-  #ask(command: 'P' | 'A' | 'S', answerBytes: number): Promise<Buffer> {
+  /** Resolves when the populating thread has done all that it had to. */
+  async waitPopulated(): Promise<void> {
+    await this.#ask('W', 1);
+  }
+
+  #ask(command: 'P' | 'A' | 'S' | 'W', answerBytes: number): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       const stream = this.#stream;
       const gone = 'The VMM ended while its memory was handled.';

@@ -10,6 +10,8 @@ import type { VmExit } from '../driver.js';
 import { PageServer, type PageServerOptions } from '../page-server.js';
 import { Tail } from '../tail.js';
 import { FD, type QemuCommand } from './command.js';
+import { forkedPid, handOver, type Inherited } from './handover.js';
+import type { Template } from './template.js';
 
 /** What all QEMU processes of a driver have in common. */
 export interface ProcessOptions {
@@ -36,6 +38,7 @@ export interface GuestMemory {
   /** `layers`: the plan, and the working-set file if the plan names it. */
   readonly planPath?: string;
   readonly workingSetPath?: string;
+  readonly populateFirst?: boolean;
   /** `userfault`: what the page server is to do. */
   readonly pages?: Pick<PageServerOptions, 'sumsPath' | 'workingSet' | 'tracePath'>;
 }
@@ -61,10 +64,12 @@ export class QemuProcess {
   readonly pageServer: PageServer | undefined;
   /** Why the process was ended without being closed. */
   #cause: SparklerError | undefined;
+  readonly #stopSignal: NodeJS.Signals;
   #closing: Promise<void> | undefined;
 
   private constructor(
-    child: ChildProcess & { readonly pid: number },
+    child: ChildProcess,
+    pid: number,
     memory: FileHandle,
     cgroup: VmCgroup | undefined,
     uid: number | undefined,
@@ -73,7 +78,9 @@ export class QemuProcess {
   ) {
     this.#uid = uid;
     this.pageServer = pageServer;
-    this.pid = child.pid;
+    this.pid = pid;
+    // Our child may be one that stands in for the VMM: it ends the VMM first.
+    this.#stopSignal = child.pid === pid ? 'SIGKILL' : 'SIGTERM';
     this.memory = memory;
     this.#child = child;
     this.#cgroup = cgroup;
@@ -90,54 +97,45 @@ export class QemuProcess {
     // A guest whose pages nobody brings would wait for ever.
     void pageServer?.failed.then((error) => {
       this.#cause = error;
-      child.kill('SIGKILL');
+      child.kill(this.#stopSignal);
     });
   }
 
-  /** @throws SparklerError VMM_FAILED, DEPENDENCY_MISSING; nothing is left behind then. */
+  /**
+   * With a `template`, which must have been started with a command of the same shape, the process
+   * is forked from it.
+   * @throws SparklerError VMM_FAILED, DEPENDENCY_MISSING, HandoverFailed; nothing is left behind then.
+   */
   static async start(
     vmId: string,
     command: QemuCommand,
     memory: GuestMemory,
     stateOutPath: string,
     options: ProcessOptions,
+    template?: Template,
   ): Promise<QemuProcess> {
     const cgroup = options.cgroupRoot ? new VmCgroup(options.cgroupRoot, vmId) : undefined;
     const uid = takeUid(vmId, options);
     const opened: FileHandle[] = [];
     let child: ChildProcess | undefined;
     let pageServer: PageServer | undefined;
-    const take = async (path: string, flags: string): Promise<FileHandle> => {
-      const handle = await open(path, flags, 0o600);
-      opened.push(handle);
-      return handle;
-    };
     try {
       await cgroup?.create();
-      const memoryFile = await take(memory.path, memory.mode === 'shared' ? 'r+' : 'r');
-      await take(stateOutPath, 'w');
-      await take(`${options.nativeDir}/qemu-preload.so`, 'r');
-      await take(memory.path, 'r');
       pageServer = await startPageServer(memory, cgroup, uid, options);
-      await take(memory.mode === 'userfault' ? '/dev/userfaultfd' : '/dev/null', 'r');
-      await take(memory.planPath ?? '/dev/null', 'r');
-      await take(memory.workingSetPath ?? '/dev/null', 'r');
-      for (const { path, flags } of command.files) await take(path, flags);
-      const inherited = opened.map((handle) => handle.fd);
-      child = launch(command, memory.mode, inherited, pageServer, cgroup, uid, options);
+      const files = await openAll(
+        filesOf(command, memory, stateOutPath, options, template),
+        opened,
+      );
+      files[FD.pages - FD.memory] = pageServer?.vmmSocket ?? 'ignore';
+      const [memoryFile] = opened;
+      if (memoryFile === undefined) throw launchError(options);
+      child = launch(command, memory.mode, files, { cgroup, uid }, options, template);
       await spawned(child, options);
       pageServer?.vmmSocket.destroy();
       await Promise.all(opened.filter((file) => file !== memoryFile).map((file) => file.close()));
-      const { pid } = child;
+      const pid = template ? await forkedPid(child) : child.pid;
       if (pid === undefined) throw launchError(options);
-      return new QemuProcess(
-        Object.assign(child, { pid }),
-        memoryFile,
-        cgroup,
-        uid,
-        pageServer,
-        options,
-      );
+      return new QemuProcess(child, pid, memoryFile, cgroup, uid, pageServer, options);
     } catch (error) {
       child?.kill('SIGKILL');
       await pageServer?.close();
@@ -156,7 +154,7 @@ export class QemuProcess {
   }
 
   async #close(): Promise<void> {
-    this.#child.kill('SIGKILL');
+    this.#child.kill(this.#stopSignal);
     await this.pageServer?.close();
     await this.#cgroup?.kill();
     await this.exited;
@@ -179,37 +177,79 @@ export class QemuProcess {
   }
 }
 
+/** A file to be opened for the process, undefined where it gets none. */
+type FileToOpen = { readonly path: string; readonly flags: string } | undefined;
+
+/** What is inherited under `FD.memory` and the numbers that follow. */
+function filesOf(
+  command: QemuCommand,
+  memory: GuestMemory,
+  stateOutPath: string,
+  options: ProcessOptions,
+  template: Template | undefined,
+): FileToOpen[] {
+  // What a template has loaded and opened already.
+  const own = <T>(file: T): T | undefined => (template ? undefined : file);
+  return [
+    { path: memory.path, flags: memory.mode === 'shared' ? 'r+' : 'r' },
+    { path: stateOutPath, flags: 'w' },
+    own({ path: `${options.nativeDir}/qemu-preload.so`, flags: 'r' }),
+    { path: memory.path, flags: 'r' },
+    // The page server's socket is put in its place.
+    undefined,
+    { path: memory.mode === 'userfault' ? '/dev/userfaultfd' : '/dev/null', flags: 'r' },
+    { path: memory.planPath ?? '/dev/null', flags: 'r' },
+    { path: memory.workingSetPath ?? '/dev/null', flags: 'r' },
+    ...command.files.map((file) => (file.isDrive ? own(file) : file)),
+  ];
+}
+
+/** Opens all, adding to `opened` in the same order, also when one of them cannot be opened. */
+async function openAll(files: FileToOpen[], opened: FileHandle[]): Promise<Inherited[]> {
+  const attempts = files.map(async (file) => file && open(file.path, file.flags, 0o600));
+  const results = await Promise.allSettled(attempts);
+  const failures: unknown[] = [];
+  const inherited = results.map((result): Inherited => {
+    if (result.status === 'rejected') failures.push(result.reason);
+    else if (result.value) opened.push(result.value);
+    return result.status === 'fulfilled' && result.value ? result.value.fd : 'ignore';
+  });
+  if (failures.length > 0) throw failures[0];
+  return inherited;
+}
+
 function launch(
   command: QemuCommand,
   mode: GuestMemory['mode'],
-  opened: readonly number[],
-  pageServer: PageServer | undefined,
-  cgroup: VmCgroup | undefined,
-  uid: number | undefined,
+  files: readonly Inherited[],
+  identity: { readonly cgroup: VmCgroup | undefined; readonly uid: number | undefined },
   options: ProcessOptions,
+  template: Template | undefined,
 ): ChildProcess {
-  const identity = [String(process.pid), cgroup?.path ?? '-', String(uid ?? '-')];
-  const args = [...identity, options.qemuPath, ...command.args];
+  // Standard error, then the channels from FD.qmp on.
+  const inherited: Inherited[] = ['pipe', 'pipe', 'pipe', 'pipe', 'pipe', ...files];
+  const env = {
+    SPARKLER_MEMORY_FD: String(FD.memory),
+    SPARKLER_READ_FD: String(FD.memoryRead),
+    SPARKLER_MEMORY_MODE: mode,
+    SPARKLER_CONTROL_FD: String(FD.control),
+    SPARKLER_PAGES_FD: String(FD.pages),
+    SPARKLER_USERFAULT_FD: String(FD.userfault),
+    SPARKLER_PLAN_FD: String(FD.plan),
+    SPARKLER_WORKING_SET_FD: String(FD.workingSet),
+  };
+  if (template) return handOver(template, command, inherited, env, identity, options.nativeDir);
+  const args = [
+    ...[String(process.pid), identity.cgroup?.path ?? '-', String(identity.uid ?? '-')],
+    ...[options.qemuPath, ...command.args],
+  ];
   return spawn(`${options.nativeDir}/vmm-launch`, args, {
     cwd: '/',
-    stdio: [
-      ...(['ignore', 'ignore', 'pipe'] as const),
-      ...(['pipe', 'pipe', 'pipe', 'pipe'] as const),
-      ...opened.slice(0, FD.pages - FD.memory),
-      pageServer?.vmmSocket ?? 'ignore',
-      ...opened.slice(FD.pages - FD.memory),
-    ],
+    stdio: ['ignore', 'ignore', ...inherited],
     env: {
+      ...env,
       PATH: process.env['PATH'] ?? '/usr/bin:/bin',
       LD_PRELOAD: `/proc/self/fd/${FD.preload}`,
-      SPARKLER_MEMORY_FD: String(FD.memory),
-      SPARKLER_READ_FD: String(FD.memoryRead),
-      SPARKLER_MEMORY_MODE: mode,
-      SPARKLER_CONTROL_FD: String(FD.control),
-      SPARKLER_PAGES_FD: String(FD.pages),
-      SPARKLER_USERFAULT_FD: String(FD.userfault),
-      SPARKLER_PLAN_FD: String(FD.plan),
-      SPARKLER_WORKING_SET_FD: String(FD.workingSet),
     },
   });
 }

@@ -55,14 +55,16 @@ export class Qmp {
   }
 
   /** @throws SparklerError VMM_FAILED with QEMU's own words, or when QEMU is gone. */
-  execute(command: string, args: Record<string, unknown> = {}): Promise<unknown> {
+  execute(command: string, args?: Record<string, unknown>): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (this.#ended) {
         reject(this.#ended);
         return;
       }
       this.#pending.push({ command, resolve, reject });
-      this.#stream.write(`${JSON.stringify({ execute: command, arguments: args })}\n`);
+      // QEMU reads byte by byte, with several system calls for each: no word too many.
+      const request = { execute: command, ...(args && { arguments: args }) };
+      this.#stream.write(`${JSON.stringify(request)}\n`);
     });
   }
 
