@@ -103,7 +103,10 @@ static uint32_t parse_slots(const char *text, int *fds) {
       errno = E2BIG;
       die("slots", text);
     }
-    fds[count++] = (int)parse_number(part);
+    int fd = (int)parse_number(part);
+    /* Else what this program opens next would have the number. */
+    if (fcntl(fd, F_GETFD) < 0) die("descriptor", part);
+    fds[count++] = fd;
   }
   free(copy);
   return count;
@@ -163,8 +166,10 @@ int main(int argc, char **argv) {
   die_with_parent((pid_t)parse_number(argv[1]), argv[1]);
   signal(SIGTERM, on_term);
   static struct handover_request request = {.magic = HANDOVER_MAGIC};
-  int fds[MAX_SENT], ends[2];
+  int fds[MAX_SENT], slots[HANDOVER_MAX_SLOTS], ends[2];
   size_t count = 0;
+  /* Before anything is opened: what is not inherited must not be there. */
+  request.slots = parse_slots(argv[5], slots);
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) die("make", "a socket pair");
   fds[count++] = ends[1];
   if (strcmp(argv[2], "-") != 0) {
@@ -175,7 +180,7 @@ int main(int argc, char **argv) {
     request.uid = (uint32_t)parse_number(argv[3]);
     request.flags |= HANDOVER_HAS_USER;
   }
-  request.slots = parse_slots(argv[5], fds + count);
+  memcpy(fds + count, slots, request.slots * sizeof *slots);
   add_environment(&request);
   send_request((int)parse_number(argv[4]), &request, fds, count + request.slots);
   /* Whoever reads from the VMM must see its end, not ours. */

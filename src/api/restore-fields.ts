@@ -1,5 +1,5 @@
 /** How a snapshot is restored: the fields of an invocation, ours and the original's. */
-import { type Static, type TObject, Type } from 'typebox';
+import { type Static, Type } from 'typebox';
 import {
   STRATEGY_CHOICES,
   type RestoreChoice,
@@ -53,7 +53,7 @@ export const restoreFields = {
   wsSingleRead: flag('`reap`: read the working-set file in a single read.'),
 };
 
-type FieldValues = Static<TObject<typeof restoreFields>>;
+type FieldValues = Static<Type.TObject<typeof restoreFields>>;
 
 /**
  * What the fields ask for; undefined when they ask for nothing. Clients of the original send all of

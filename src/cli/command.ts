@@ -1,5 +1,6 @@
 /** Helpers to declare commands. */
 import { Argument, type Command, Option } from 'commander';
+import type { Invocation } from '../client/index.js';
 import { Context } from './context.js';
 import type { Io } from './io.js';
 
@@ -46,10 +47,18 @@ export function action(
   };
 }
 
-/** The daemon's restore strategies, for options. */
-const STRATEGIES = ['vanilla', 'cached', 'reap', 'faasnap', 'populate', 'auto'] as const;
+/** A restore strategy. */
+export type Strategy = NonNullable<Invocation['strategy']>;
 
-export type Strategy = (typeof STRATEGIES)[number];
+/** All of them; the compiler knows when the API gets another one. */
+const STRATEGIES = Object.keys({
+  vanilla: true,
+  cached: true,
+  reap: true,
+  faasnap: true,
+  populate: true,
+  auto: true,
+} satisfies Record<Strategy, true>);
 
 /** An option that takes one of them. */
 export function strategyOption(description: string): Option {

@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ApiServer, startApi } from '../../tests/support/api-server.js';
 import { type CliOptions, cli } from '../../tests/support/cli.js';
-import { STRATEGY_CHOICES } from '../control/index.js';
 import { type ErrorCode, SparklerError } from '../errors.js';
 
 let server: ApiServer;
@@ -414,7 +413,7 @@ describe('completion', () => {
     expect(await offered('invoke', 'hello', '--ev')).toEqual(['--event', '--event-file']);
     expect(await offered('ps', '--j')).toEqual(['--json']);
     expect(await offered('deploy', 'x', '.', '--runtime', '')).toEqual(['python3', 'nodejs']);
-    const strategies = [...STRATEGY_CHOICES];
+    const strategies = ['vanilla', 'cached', 'reap', 'faasnap', 'populate', 'auto'];
     expect(await offered('invoke', 'hello', '--strategy', '')).toEqual(strategies);
     expect(await offered('deploy', 'hello', '.', '--strategy', '')).toEqual(strategies);
     expect(await offered('snapshot', 'v')).toEqual(['verify']);

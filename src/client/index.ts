@@ -7,7 +7,6 @@ export type {
   FunctionView,
   /** @public */
   Info,
-  /** @public */
   Invocation,
   InvocationResult,
   /** @public */

@@ -66,6 +66,7 @@ describe('loadConfig', () => {
         SPARKLER_CACHE: '/cache',
         SPARKLER_URL: 'http://127.0.0.1:1',
         SPARKLER_TEST_ACCEL: 'tcg',
+        SPARKLER_SEED: '1',
       },
     });
     expect(config.snapshotDirs).toEqual(['/a', '/b']);

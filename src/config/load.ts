@@ -21,7 +21,7 @@ export interface ConfigSources {
 type Content = Record<string, unknown>;
 
 /** Variables of the environment that are Sparkler's but not fields of the configuration. */
-const OTHER_VARIABLES = /^SPARKLER_(?:URL|CACHE|CONFIG|(?:TEST|BENCH)(?:_.*)?)$/;
+const OTHER_VARIABLES = /^SPARKLER_(?:URL|CACHE|CONFIG|SEED|(?:TEST|BENCH)(?:_.*)?)$/;
 
 function readFile(path: string): Content {
   let text: string;

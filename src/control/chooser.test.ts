@@ -51,10 +51,7 @@ describe('a chooser', () => {
   const sets = { snapshot: { manifest: { ssId: 'a' } } } as unknown as WorkingSets;
 
   it('does what it is told', () => {
-    expect(new Chooser(['file']).choose('reap', sets, true)).toEqual({
-      strategy: 'reap',
-      why: '',
-    });
+    expect(new Chooser(['file']).choose('reap', sets, true)).toEqual({ strategy: 'reap', why: '' });
   });
 
   it('learns per snapshot, remembers the last times only, and forgets', () => {

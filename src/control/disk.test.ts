@@ -146,10 +146,12 @@ describe('snapshots', () => {
     ];
     const taking = clones.map((clone) => bed.platform.takeSnapshot({ vmId: clone.vmId }));
     const outcomes = await Promise.allSettled(taking);
-    // Which of the two asks first is up to the file system.
     expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
-    const refused = outcomes.find(({ status }) => status === 'rejected');
-    expect(refused).toMatchObject({ reason: { code: 'STORAGE_FULL' } });
+    expect(outcomes).toContainEqual(
+      expect.objectContaining({
+        reason: expect.objectContaining({ code: 'STORAGE_FULL' }) as unknown,
+      }),
+    );
     slow = () => ({ diskFull: true });
     const broken = await bed.platform.invoke({ ...hello, ssId });
     await expect(bed.platform.takeSnapshot({ vmId: broken.vmId })).rejects.toThrow('fake disk');

@@ -26,6 +26,12 @@ export interface VmRequest {
   readonly restore?: RestoreChoice;
 }
 
+/** A VM's restore, from its preparation until its first invocation was answered. */
+export interface VmRestore extends PreparedRestore {
+  readonly strategy: StrategyName;
+  readonly ssId: string;
+}
+
 /** Where the parts lie; known once admission has looked. */
 export interface VmParts {
   readonly image: ImageInfo;

@@ -134,20 +134,22 @@ export class WorkingSetAdmin implements WorkingSetPlatform {
 
   async #patch(sets: WorkingSets, patch: MincorePatch): Promise<void> {
     const cache = this.#cache;
+    const { exportPath } = patch.toFile ?? {};
+    // A wrong place is refused before anything is changed.
+    const target = exportPath && this.#deps.store.place(exportPath, 'to_ws_file');
     if (patch.fromRecordsSize) await emulateLayers(sets, patch.fromRecordsSize, cache);
     if (patch.trimRegions) await trimToRegions(sets, cache);
     if (patch.toFile !== undefined) {
       const path = await writeLoadingSet(sets, patch.toFile, cache);
-      if (patch.toFile.exportPath !== undefined) await this.#export(path, patch.toFile.exportPath);
+      if (target) await this.#export(path, target);
     }
     if (patch.warmLayers?.length) await warmLayers(sets, patch.warmLayers, cache, this.#limitMs);
     if (patch.dropCache) await dropSets(sets, cache, this.#limitMs);
   }
 
   /** A copy of the file goes where the caller wanted it; from then on it is the caller's. */
-  async #export(path: string, wanted: string): Promise<void> {
-    const { store, registry } = this.#deps;
-    const target = store.place(wanted, 'to_ws_file');
+  async #export(path: string, target: string): Promise<void> {
+    const { registry } = this.#deps;
     const id = registry.journal.intend({ kind: 'file', name: target });
     try {
       await exportFile(path, target, this.#limitMs);

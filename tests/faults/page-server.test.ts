@@ -1,6 +1,6 @@
 /**
  * What must hold when the process that brings a VM's pages ends or stands still, when the VM ends
- * under it, and when the daemon does. `SPARKLER_KILLS` says how many page servers are killed.
+ * under it, and when the daemon does. `SPARKLER_TEST_KILLS` says how many page servers are killed.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
@@ -10,7 +10,7 @@ import { SparklerError } from '../../src/errors.js';
 import { Home, type TestDaemon } from '../support/daemon.js';
 import { seededRandom } from '../support/random.js';
 
-const KILLS = Number(process.env['SPARKLER_KILLS'] ?? 6);
+const KILLS = Number(process.env['SPARKLER_TEST_KILLS'] ?? 6);
 
 /** Reads an area, 48 MiB at first, for as long as it is told, and sums it up. */
 const READER = `
@@ -58,10 +58,7 @@ afterEach(async () => {
   expect(await home.settled(10_000)).toEqual([]);
   expect(await daemon.client.vms.list()).toEqual([]);
 });
-afterAll(async () => {
-  await daemon.stop();
-  await home.dispose();
-});
+afterAll(() => home.dispose());
 
 /** Its code, or what it answered. */
 async function outcome(work: Promise<{ readonly result: string }>): Promise<string> {

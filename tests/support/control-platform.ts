@@ -170,6 +170,8 @@ export async function testPlatform(options: TestOptions = {}): Promise<TestPlatf
     },
     dispose: async () => {
       await close();
+      // Snapshots are summed up in the background.
+      await store.settled();
       rmSync(dataDir, { recursive: true, force: true });
     },
   };

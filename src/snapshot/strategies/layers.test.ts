@@ -2,59 +2,69 @@ import { describe, expect, it } from 'vitest';
 import type { WorkingSet } from '../working-set/working-set-layout.js';
 import { overlayOf, populateRegions, workingSetRegions } from './layers.js';
 
-/** A map of pages with these pages. */
-function mapOf(...pages: number[]): Uint8Array {
-  const map = new Uint8Array(16);
-  for (const page of pages) map[page >> 3] = (map[page >> 3] ?? 0) | (1 << (page & 7));
-  return map;
-}
-
-const PAGES = 128;
-const settings = (record: boolean, intervalThreshold: number, sizeThreshold: number) => ({
-  regions: { record, intervalThreshold, sizeThreshold },
-});
+/** 65536 pages of which every second is not zero: 32768 regions when none are joined. */
+const PAGES = 65_536;
+const everySecond = new Uint8Array(PAGES / 8).fill(0b01010101);
+const regions = { record: true, intervalThreshold: 0, sizeThreshold: 0 };
 
 describe('the overlay of a memory', () => {
-  it('is its regions over anonymous memory, which has the zeros', () => {
-    expect(overlayOf(mapOf(3, 4, 60), PAGES, settings(true, 32, 0), 0)).toEqual({
+  it('lies over anonymous memory when it has all that is not zero', () => {
+    const bitmap = new Uint8Array(PAGES / 8);
+    bitmap[1] = 0b110;
+    expect(overlayOf(bitmap, PAGES, { regions }, 0)).toEqual({
       base: 'anonymous',
-      regions: [
-        { page: 3, pages: 2, from: 'memory', filePage: 3, populate: 'no' },
-        { page: 60, pages: 1, from: 'memory', filePage: 60, populate: 'no' },
-      ],
-    });
-    const { regions } = overlayOf(mapOf(3, 4, 60), PAGES, settings(true, 64, 0), 0);
-    expect(regions).toMatchObject([{ page: 3, pages: 58 }]);
-  });
-
-  it('lies over the memory file where regions were left out: no data becomes zeros', () => {
-    expect(overlayOf(mapOf(3, 4, 60), PAGES, settings(true, 0, 2), 0)).toMatchObject({
-      base: 'memory',
-      regions: [{ page: 3, pages: 2 }],
+      regions: [{ page: 9, pages: 2, from: 'memory', filePage: 9, populate: 'no' }],
     });
   });
 
-  it('is the memory file alone where no regions were recorded, or too many', () => {
-    const alone = { base: 'memory', regions: [] };
-    expect(overlayOf(mapOf(3), PAGES, settings(false, 32, 0), 0)).toEqual(alone);
-    expect(overlayOf(mapOf(3), PAGES, settings(true, 32, 0), 1_000_000)).toEqual(alone);
+  it('lies over the memory file when it leaves something out', () => {
+    const overlay = overlayOf(everySecond, PAGES, { regions: { ...regions, sizeThreshold: 2 } }, 0);
+    expect(overlay).toEqual({ base: 'memory', regions: [] });
+  });
+
+  it.each([
+    ['the snapshot has no regions', { ...regions, record: false }, 0],
+    ['there are more regions than can be mapped', regions, 0],
+    ['there are more beside the others', { ...regions, intervalThreshold: 3 }, 30_000],
+  ])('is the memory file when %s', (_, settings, others) => {
+    const overlay = overlayOf(everySecond, PAGES, { regions: settings }, others);
+    expect(overlay).toEqual({ base: 'memory', regions: [] });
   });
 });
 
-describe('layered memory', () => {
-  it('maps a working set’s regions one after the other from its file', () => {
-    const regions = [
-      { page: 50, pages: 2, group: 1 },
-      { page: 7, pages: 3, group: 2 },
-    ];
-    const set = { regions, dataAt: 8192 } as unknown as WorkingSet;
+describe('what is populated', () => {
+  const runs = Array.from({ length: 100 }, (_, i) => ({ page: 2 * i, pages: 1 }));
+
+  it('is all there is, written pages for writing', () => {
+    const found = populateRegions(runs, [{ page: 4, pages: 1 }], 0);
+    expect(found).toHaveLength(100);
+    expect(found.filter(({ populate }) => populate === 'write').map(({ page }) => page)).toEqual([
+      4,
+    ]);
+  });
+
+  it('is the first that there is room for beside what is mapped', () => {
+    expect(populateRegions(runs, [], 59_990)).toHaveLength(10);
+    expect(populateRegions(runs, [], 70_000)).toEqual([]);
+  });
+});
+
+describe('a working set', () => {
+  it('is mapped region after region from its file', () => {
+    const set = {
+      regions: [
+        { page: 50, pages: 2, group: 1 },
+        { page: 7, pages: 3, group: 2 },
+      ],
+      dataAt: 8192,
+    } as unknown as WorkingSet;
     expect(workingSetRegions(set, 'read')).toEqual([
       { page: 50, pages: 2, from: 'workingSet', filePage: 2, populate: 'read' },
       { page: 7, pages: 3, from: 'workingSet', filePage: 4, populate: 'read' },
     ]);
   });
 
-  it('populates in the order of the runs, written pages for writing', () => {
+  it('is populated in the order of its regions', () => {
     const runs = [
       { page: 50, pages: 4 },
       { page: 7, pages: 2 },
@@ -67,6 +77,5 @@ describe('layered memory', () => {
       [7, 2, 'read'],
     ]);
     expect(new Set(regions.map(({ from }) => from))).toEqual(new Set(['base']));
-    expect(populateRegions(runs, [], 1_000_000)).toEqual([]);
   });
 });

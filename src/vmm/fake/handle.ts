@@ -21,7 +21,7 @@ const MIB = 1024 * 1024;
 const PAGE_BYTES = 4096;
 
 /** Pages of guest memory that hold something: the guest's state, again and again. */
-const USED_PAGES = [1, 2, 3, 40, 100, 101, 102, 4000];
+const USED_PAGES = [1, 2, 3, 40, 100, 101, 102, 200];
 /** The page that a guest writes first. */
 const WRITTEN_PAGE = 40;
 
@@ -134,7 +134,10 @@ export class FakeHandle implements VmHandle {
       const memory = await open(memoryPath, 'wx');
       await memory.truncate(this.spec.memMiB * MIB);
       const page = Buffer.alloc(PAGE_BYTES, state);
-      for (const number of USED_PAGES) await memory.write(page, 0, PAGE_BYTES, number * PAGE_BYTES);
+      const pages = (this.spec.memMiB * MIB) / PAGE_BYTES;
+      for (const number of USED_PAGES.filter((used) => used < pages)) {
+        await memory.write(page, 0, PAGE_BYTES, number * PAGE_BYTES);
+      }
       await memory.close();
       this.#memoryIsFile = false;
     } catch (error) {

@@ -8,12 +8,14 @@ const CHUNK_ENTRIES = 64 * 1024;
 
 /**
  * Bits of an entry's upper half (Documentation/admin-guide/mm/pagemap.rst): 63 present, 62 swapped,
- * 61 a page of a file. A present page that is no file's was written by the process, or populated
- * for writing.
+ * 61 a page of a file, 56 mapped by this process only. A present page that is no file's and mapped
+ * here only was written by the process, or populated for writing. The page of zeros, which stands for
+ * anonymous memory that was only read, is everybody's.
  */
 const PRESENT = 1 << 31;
 const SWAPPED = 1 << 30;
 const OF_FILE = 1 << 29;
+const EXCLUSIVE = 1 << 24;
 
 /** A bitmap over the mapping at `address`: bit n of byte n / 8 is set for a page of its own. */
 export async function privatePages(
@@ -41,8 +43,9 @@ export async function privatePages(
 function markOwn(entries: Buffer, first: number, bitmap: Uint8Array): void {
   for (let i = 0; i * ENTRY_BYTES < entries.length; i++) {
     const upper = entries.readInt32LE(i * ENTRY_BYTES + 4);
-    const own = (upper & SWAPPED) !== 0 || ((upper & PRESENT) !== 0 && (upper & OF_FILE) === 0);
-    if (!own) continue;
+    const isAnonymous = (upper & PRESENT) !== 0 && (upper & OF_FILE) === 0;
+    const isOwn = (upper & SWAPPED) !== 0 || (isAnonymous && (upper & EXCLUSIVE) !== 0);
+    if (!isOwn) continue;
     const page = first + i;
     bitmap[page >> 3] = (bitmap[page >> 3] ?? 0) | (1 << (page & 7));
   }

@@ -126,7 +126,7 @@ export class QemuProcess {
         filesOf(command, memory, stateOutPath, options, template),
         opened,
       );
-      files[FD.pages - FD.memory] = pageServer?.vmmSocket ?? 'ignore';
+      if (pageServer) files[FD.pages - FD.memory] = pageServer.vmmSocket;
       const [memoryFile] = opened;
       if (memoryFile === undefined) throw launchError(options);
       child = launch(command, memory.mode, files, { cgroup, uid }, options, template);
@@ -195,8 +195,8 @@ function filesOf(
     { path: stateOutPath, flags: 'w' },
     own({ path: `${options.nativeDir}/qemu-preload.so`, flags: 'r' }),
     { path: memory.path, flags: 'r' },
-    // The page server's socket is put in its place.
-    undefined,
+    // The page server's socket is put in its place, where there is one.
+    { path: '/dev/null', flags: 'r' },
     { path: memory.mode === 'userfault' ? '/dev/userfaultfd' : '/dev/null', flags: 'r' },
     { path: memory.planPath ?? '/dev/null', flags: 'r' },
     { path: memory.workingSetPath ?? '/dev/null', flags: 'r' },
