@@ -147,19 +147,6 @@ describe('vms', () => {
     });
   });
 
-  it('are started for the pool, as the original’s clients ask for it, and ours', async () => {
-    await ok('POST', '/vms', HELLO);
-    await ok('POST', '/snapshots', { vmId: 'vm1', ssId: 'ss1' });
-    const pooled = await ok('POST', '/vmms', { namespace: '', enableReap: true });
-    expect(pooled).toMatchObject({ ssId: 'ss1', startKind: 'snapshot', pooled: true });
-    expect(server.platform.calls.at(-1)).toEqual(['poolVm', { strategy: 'reap' }]);
-    expect(await ok('GET', `/vms/${String(pooled['vmId'])}`)).toEqual(pooled);
-    await ok('POST', '/vmms', { namespace: '', enableReap: false, ssId: '' });
-    expect(server.platform.calls.at(-1)).toEqual(['poolVm', {}]);
-    await ok('POST', '/vmms', { ssId: 'ss1', strategy: 'populate' });
-    expect(server.platform.calls.at(-1)).toEqual(['poolVm', { ssId: 'ss1', strategy: 'populate' }]);
-  });
-
   it('show their console as text', async () => {
     await ok('POST', '/vms', HELLO);
     const answer = await server.request('GET', '/vms/vm1/console');

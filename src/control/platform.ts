@@ -1,4 +1,5 @@
 /** The platform: all use cases behind one interface, joined to the rooms below. */
+import { availableParallelism } from 'node:os';
 import type { Readable } from 'node:stream';
 import type { Config } from '../config/index.js';
 import { SparklerError } from '../errors.js';
@@ -6,12 +7,12 @@ import type { Registry } from '../registry/index.js';
 import type { SnapshotStore } from '../snapshot/index.js';
 import { Metrics, type Logger } from '../telemetry/index.js';
 import { within, type VmmDriver } from '../vmm/index.js';
-import { availableParallelism } from 'node:os';
 import { DiskLedger, type FreeBytes } from './disk.js';
 import { Functions } from './functions.js';
 import { Invocations } from './invocations.js';
 import { FunctionLogs } from './logs.js';
 import { Pool } from './pool.js';
+import { hasWorkingSet } from './pooled.js';
 import type { ImagePort } from './ports.js';
 import { Restores } from './restores.js';
 import { Snapshots } from './snapshots.js';
@@ -113,6 +114,7 @@ class LocalPlatform implements Platform {
     this.workingSets = new WorkingSetAdmin({
       ...shared,
       snapshots: this.#snapshots,
+      dropPooled: (ssId) => this.#vms.endPooled((vm) => hasWorkingSet(vm, ssId)),
       mustBeOpen: () => this.#mustBeOpen(),
     });
     this.#pool = new Pool({

@@ -266,6 +266,17 @@ describe('what a pooled VM is made of', () => {
     await deploy(pool.platform, 'hello', 'newer code');
     expect(await pool.platform.invoke(fromSnapshot)).toMatchObject({ pooled: true });
   });
+
+  it('is a working set that can be changed: only VMs without one stay', async () => {
+    pool = await PoolBed.open();
+    await pool.platform.poolVm({ ssId: 'ss-1', strategy: 'reap' });
+    const plain = await pool.platform.poolVm({ ssId: 'ss-1', strategy: 'vanilla' });
+    await pool.untilReady(2);
+    await pool.platform.workingSets.patchMincore('ss-1', { dropCache: true });
+    expect(await pool.inPool()).toHaveLength(2);
+    await pool.platform.workingSets.forget('ss-1');
+    expect(await pool.inPool()).toMatchObject([{ vmId: plain.vmId }]);
+  });
 });
 
 describe('the end of the daemon', () => {

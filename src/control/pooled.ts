@@ -13,6 +13,11 @@ export function keyOfVm(vm: Vm): string {
   return keyOf(vm.request.snapshot?.ssId ?? '', strategyOfVm(vm));
 }
 
+/** It was, or may yet be, restored with more of the snapshot than its memory file. */
+export function hasWorkingSet(vm: Vm, ssId: string): boolean {
+  return vm.request.snapshot?.ssId === ssId && vm.restore?.memory.kind !== 'file';
+}
+
 /** Sum of their guests' memory, MiB. */
 export function memOf(vms: readonly Vm[]): number {
   return vms.reduce((sum, vm) => sum + vm.request.memMiB, 0);

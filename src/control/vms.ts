@@ -109,7 +109,8 @@ export class Vms {
   /** Ends the pooled VMs of which `is` holds, and waits until they are gone. */
   async endPooled(is: (vm: Vm) => boolean): Promise<void> {
     const pooled = this.all().filter((vm) => vm.pooled && is(vm));
-    const gone = (vm: Vm): SparklerError => notFound.vm(vm.vmId, 'what it was made of was deleted');
+    const gone = (vm: Vm): SparklerError =>
+      notFound.vm(vm.vmId, 'what it was made of was changed or deleted');
     await Promise.all(pooled.map((vm) => this.end(vm, 'unused', gone(vm))));
   }
 

@@ -41,6 +41,8 @@ export interface WorkingSetAdminDeps {
   readonly store: SnapshotStore;
   readonly snapshots: Snapshots;
   readonly restores: Restores;
+  /** Ends the pooled VMs of a snapshot that were restored with its working set. */
+  readonly dropPooled: (ssId: string) => Promise<void>;
   /** @throws SparklerError SHUTTING_DOWN */
   readonly mustBeOpen: () => void;
 }
@@ -69,7 +71,9 @@ export class WorkingSetAdmin implements WorkingSetPlatform {
   }
 
   patchMincore(ssId: string, patch: MincorePatch): Promise<void> {
-    return this.#on(ssId, 'alone', (sets) => this.#patch(sets, patch));
+    const work = (sets: WorkingSets): Promise<void> => this.#patch(sets, patch);
+    const isChange = patch.fromRecordsSize || patch.trimRegions || patch.toFile !== undefined;
+    return isChange ? this.#change(ssId, work) : this.#on(ssId, 'alone', work);
   }
 
   reap(ssId: string): Promise<ReapState> {
@@ -94,7 +98,7 @@ export class WorkingSetAdmin implements WorkingSetPlatform {
   }
 
   forgetReap(ssId: string): Promise<void> {
-    return this.#on(ssId, 'alone', async (sets) => {
+    return this.#change(ssId, async (sets) => {
       await sets.forget('reap');
       this.#cache.dropped(sets.filePath('reap'));
     });
@@ -109,7 +113,7 @@ export class WorkingSetAdmin implements WorkingSetPlatform {
   }
 
   forget(ssId: string): Promise<void> {
-    return this.#on(ssId, 'alone', async (sets) => {
+    return this.#change(ssId, async (sets) => {
       await sets.forgetAll();
       for (const use of WORKING_SET_USES) this.#cache.dropped(sets.filePath(use));
       this.#deps.restores.forget(ssId);
@@ -168,6 +172,13 @@ export class WorkingSetAdmin implements WorkingSetPlatform {
     return restores.locks.with({ [ssId]: access }, async () => work(await this.#sets(ssId)));
   }
 
+  /** VMs that wait in the pool with what `work` changes would be of an older working set. */
+  async #change(ssId: string, work: (sets: WorkingSets) => Promise<void>): Promise<void> {
+    await this.#on(ssId, 'alone', work);
+    // After the lock: one that is starting may wait for it.
+    await this.#deps.dropPooled(ssId);
+  }
+
   /** `work` changes the first and reads the second. */
   async #onTwo(
     ssId: string,
@@ -183,6 +194,7 @@ export class WorkingSetAdmin implements WorkingSetPlatform {
     await restores.locks.with({ [ssId]: 'alone', [other]: 'together' }, async () =>
       work(await this.#sets(ssId), await this.#sets(other)),
     );
+    await this.#deps.dropPooled(ssId);
   }
 
   #mustKnow(ssId: string, field: string): void {
