@@ -9,6 +9,7 @@ import {
   type WorkingSets,
 } from '../snapshot/index.js';
 import type { MemorySource } from '../vmm/index.js';
+import type { Estimates } from './estimates.js';
 
 export type StrategyChoice = StrategyName | 'auto';
 
@@ -28,12 +29,15 @@ const LOOK_AGAIN = 32;
 /** In the order in which they are tried; what has to be recorded first comes first. */
 const CANDIDATES: readonly StrategyName[] = ['populate', 'vanilla', 'reap', 'faasnap'];
 
+const NO_ESTIMATES: Estimates = new Map<StrategyName, number>();
+
 type Measured = Map<StrategyName, number[]>;
 
 export class Chooser {
   readonly #sources: readonly MemorySource['kind'][];
   readonly #measured = new Map<string, Measured>();
   readonly #choices = new Map<string, number>();
+  readonly #estimates = new Map<string, Estimates>();
 
   constructor(sources: readonly MemorySource['kind'][]) {
     this.#sources = sources;
@@ -45,13 +49,19 @@ export class Chooser {
     const { ssId } = sets.snapshot.manifest;
     const count = isMeasured ? (this.#choices.get(ssId) ?? 0) + 1 : 1;
     if (isMeasured) this.#choices.set(ssId, count);
-    return pick(this.#possible, this.#of(ssId), count);
+    return pick(this.#possible, this.#of(ssId), count, this.#estimates.get(ssId));
   }
 
-  /** Every candidate was measured. */
+  /** Every candidate that is worth it was measured. */
   isSettled(ssId: string): boolean {
     const measured = this.#of(ssId);
-    return this.#possible.every((name) => (measured.get(name)?.length ?? 0) >= TRIALS);
+    const worth = worthATry(this.#possible, measured, this.#estimates.get(ssId) ?? NO_ESTIMATES);
+    return worth.every((name) => (measured.get(name)?.length ?? 0) >= TRIALS);
+  }
+
+  /** What its strategies should cost, once something of a snapshot is recorded. */
+  expect(ssId: string, estimates: Estimates): void {
+    this.#estimates.set(ssId, estimates);
   }
 
   /** A first response after a restore whose working set was known, milliseconds. */
@@ -65,6 +75,7 @@ export class Chooser {
   forget(ssId: string): void {
     this.#measured.delete(ssId);
     this.#choices.delete(ssId);
+    this.#estimates.delete(ssId);
   }
 
   get #possible(): StrategyName[] {
@@ -81,13 +92,18 @@ export function pick(
   possible: readonly StrategyName[],
   measured: ReadonlyMap<StrategyName, readonly number[]>,
   count: number,
+  estimates: Estimates = NO_ESTIMATES,
 ): Chosen {
-  const untried = possible.find((name) => (measured.get(name)?.length ?? 0) < TRIALS);
+  const worth = worthATry(possible, measured, estimates);
+  const untried = worth.find((name) => (measured.get(name)?.length ?? 0) < TRIALS);
   if (untried !== undefined) {
     const times = measured.get(untried)?.length ?? 0;
-    return { strategy: untried, why: `auto: ${untried} was measured ${times} times of ${TRIALS}` };
+    const expected = estimates.get(untried);
+    const cost = expected === undefined ? '' : `, should lose ${expected.toFixed(0)} ms to paging`;
+    const why = `auto: ${untried} was measured ${times} times of ${TRIALS}${cost}`;
+    return { strategy: untried, why };
   }
-  const ranked = possible
+  const ranked = worth
     .map((name) => ({ name, ms: medianOf(measured.get(name) ?? []) }))
     .sort((a, b) => a.ms - b.ms);
   const [best, second] = ranked;
@@ -95,9 +111,28 @@ export function pick(
   if (second !== undefined && count % LOOK_AGAIN === 0) {
     return { strategy: second.name, why: `auto: a look whether ${second.name} is still slower` };
   }
-  const others = ranked.slice(1).map(({ name, ms }) => `${name} ${ms.toFixed(0)} ms`);
-  const why = `auto: ${best.name} answered in ${best.ms.toFixed(0)} ms, ${others.join(', ')}`;
-  return { strategy: best.name, why };
+  const others = ranked.slice(1).map(({ name, ms }) => `, ${name} ${ms.toFixed(0)} ms`);
+  const left = possible
+    .filter((name) => !worth.includes(name))
+    .map((name) => `, ${name} not tried`);
+  const why = `auto: ${best.name} answered in ${best.ms.toFixed(0)} ms`;
+  return { strategy: best.name, why: [why, ...others, ...left].join('') };
+}
+
+/**
+ * In the order in which they should be fast. One that should lose more to paging alone than the
+ * fastest so far takes in all is not tried.
+ */
+function worthATry(
+  possible: readonly StrategyName[],
+  measured: ReadonlyMap<StrategyName, readonly number[]>,
+  estimates: Estimates,
+): readonly StrategyName[] {
+  const best = Math.min(...[...measured.values()].map(medianOf));
+  const cost = (name: StrategyName): number => estimates.get(name) ?? 0;
+  return possible
+    .filter((name) => (measured.get(name)?.length ?? 0) > 0 || cost(name) <= best)
+    .toSorted((a, b) => cost(a) - cost(b));
 }
 
 function medianOf(times: readonly number[]): number {

@@ -1,16 +1,22 @@
 /** How a VM is restored from its snapshot: which strategy, and what is learned from it. */
+import { join } from 'node:path';
 import type { Config } from '../config/index.js';
 import { SparklerError } from '../errors.js';
 import {
+  measureHostCosts,
+  readHostCosts,
   recordedEvent,
   strategyOf,
   WorkingSets,
+  writeHostCosts,
+  type HostCosts,
   type LoadedSnapshot,
   type SnapshotStore,
 } from '../snapshot/index.js';
 import type { Logger } from '../telemetry/index.js';
 import { within, type VmmDriver } from '../vmm/index.js';
 import { Chooser } from './chooser.js';
+import { estimate, sizeOf } from './estimates.js';
 import { SnapshotLocks } from './snapshot-locks.js';
 import type { RestoreInfo } from './types.js';
 import type { Vm, VmRestore } from './vm.js';
@@ -22,6 +28,9 @@ export interface RestoresDeps {
   readonly logger: Logger;
 }
 
+/** In the data folder. */
+const HOST_COSTS = 'host-costs.json';
+
 export class Restores {
   /** Who may touch the snapshots' files. */
   readonly locks = new SnapshotLocks();
@@ -29,6 +38,9 @@ export class Restores {
   readonly #chooser: Chooser;
   /** Snapshots of which an invocation is being recorded. */
   readonly #recording = new Set<string>();
+  /** Snapshots whose strategies' costs were estimated. */
+  readonly #expected = new Set<string>();
+  #costs: Promise<HostCosts> | undefined;
 
   constructor(deps: RestoresDeps) {
     this.#deps = deps;
@@ -86,6 +98,7 @@ export class Restores {
     preparing.catch(release);
     const prepared = await preparing;
     if (!prepared.records) release();
+    if (wanted === 'auto') void this.#expect(ssId, sets);
     prepared.beside?.catch(() => undefined);
     const why = chosen.why === '' ? prepared.why : `${chosen.why}; ${prepared.why}`;
     return { ...prepared, why, strategy: strategy.name, ssId };
@@ -140,7 +153,35 @@ export class Restores {
 
   /** Forgets what was measured of a snapshot. */
   forget(ssId: string): void {
+    this.#expected.delete(ssId);
     this.#chooser.forget(ssId);
+  }
+
+  /** Tells the chooser what the strategies should cost, in the background. */
+  async #expect(ssId: string, sets: WorkingSets): Promise<void> {
+    const { logger } = this.#deps;
+    if (this.#expected.has(ssId)) return;
+    try {
+      const size = sizeOf(await sets.traces());
+      if (size === undefined) return;
+      this.#expected.add(ssId);
+      this.#costs ??= this.#hostCosts();
+      this.#chooser.expect(ssId, estimate(await this.#costs, size));
+    } catch (error) {
+      // Without it the strategies are tried in a fixed order.
+      logger.warn({ ssId, err: error }, 'what bringing memory in costs is not known');
+    }
+  }
+
+  /** Measured once per boot of the host, and remembered in the data folder. */
+  async #hostCosts(): Promise<HostCosts> {
+    const { config, store } = this.#deps;
+    const path = join(config.dataDir, HOST_COSTS);
+    const known = await readHostCosts(path);
+    if (known) return known;
+    const costs = await measureHostCosts(store.tools, config.dataDir, config.timeouts.snapshotMs);
+    await writeHostCosts(path, costs);
+    return costs;
   }
 
   /** A recording that fails costs the next invocation another one, and this one nothing. */

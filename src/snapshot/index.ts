@@ -47,3 +47,5 @@ export type {
   StrategyName,
 } from './strategies/strategy.js';
 export { measureHostCosts, readHostCosts, writeHostCosts, type HostCosts } from './host-costs.js';
+export { combineRecordings, jaccard } from './working-set/combine.js';
+export { firstTouches, type Recording } from './working-set/recording.js';
