@@ -64,6 +64,8 @@ export async function restoreOnce(
   await client.snapshots.patch(ssId, { drop_cache: true });
   await client.workingSets.patchMincore(ssId, { drop_ws_cache: true });
   for (const name of await readdir(folder)) {
+    // A file that is about to get its name.
+    if (name.endsWith('.new')) continue;
     const path = join(folder, name);
     await (load ? loadCache(path, CACHE_LIMIT_MS) : dropCache(path, CACHE_LIMIT_MS));
   }
