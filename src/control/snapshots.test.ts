@@ -235,7 +235,8 @@ describe('patching a snapshot', () => {
     await bed.platform.patchSnapshot('ss-1', { dropCache: true });
     expect(cached(memoryPath)).toBeLessThan(FEW_PAGES);
     await bed.platform.patchSnapshot('ss-1', { loadCache: true });
-    expect(cached(memoryPath)).toBeGreaterThan(128 * 1024 * 1024 - FEW_PAGES);
+    // Most of it: a host that reclaims cold pages by itself may have taken some back already.
+    expect(cached(memoryPath)).toBeGreaterThan(96 * 1024 * 1024);
     await bed.platform.patchSnapshot('ss-1', { dropCache: true });
     expect(cached(memoryPath)).toBeLessThan(FEW_PAGES);
     expect(readFileSync(memoryPath).subarray(0, content.length).equals(content)).toBe(true);
