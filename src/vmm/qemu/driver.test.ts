@@ -7,11 +7,15 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
+import { pbkdf2 as pbkdf2WithCallback } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { MachineSpec } from '../driver.js';
 import { createQemuDriver, type QemuOptions } from './index.js';
+
+const pbkdf2 = promisify(pbkdf2WithCallback);
 
 let dir: string;
 beforeEach(() => {
@@ -67,6 +71,22 @@ describe('starting QEMU', () => {
       message: expect.stringContaining('no such machine') as string,
     });
     expect(isGone()).toBe(true);
+  });
+
+  it('sees that one ended while the daemon was still busy with its files', async () => {
+    const driver = await createQemuDriver(stub('echo "no such machine" >&2; exit 3'));
+    // Each file operation waits its turn behind these, longer than the process lives.
+    let busy = true;
+    const work = Array.from({ length: 8 }, async () => {
+      while (busy) await pbkdf2('', '', 200_000, 64, 'sha512');
+    });
+    try {
+      await expect(driver.boot(spec())).rejects.toMatchObject({ code: 'VMM_FAILED' });
+      expect(isGone()).toBe(true);
+    } finally {
+      busy = false;
+      await Promise.all(work);
+    }
   });
 
   it.each(['7.2.0', '9.2.1', 'none'])('refuses version %s', async (version) => {

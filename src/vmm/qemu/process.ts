@@ -69,6 +69,7 @@ export class QemuProcess {
 
   private constructor(
     child: ChildProcess,
+    ended: Promise<string>,
     pid: number,
     memory: FileHandle,
     cgroup: VmCgroup | undefined,
@@ -93,7 +94,7 @@ export class QemuProcess {
     const console = stream(child, FD.console);
     collect(console, this.console);
     collect(child.stderr as Readable, this.stderr);
-    this.exited = this.#watch(console);
+    this.exited = this.#watch(ended, console);
     // A guest whose pages nobody brings would wait for ever.
     void pageServer?.failed.then((error) => {
       this.#cause = error;
@@ -130,12 +131,13 @@ export class QemuProcess {
       const [memoryFile] = opened;
       if (memoryFile === undefined) throw launchError(options);
       child = launch(command, memory.mode, files, { cgroup, uid }, options, template);
+      const ended = endOf(child);
       await spawned(child, options);
       pageServer?.vmmSocket.destroy();
       await Promise.all(opened.filter((file) => file !== memoryFile).map((file) => file.close()));
       const pid = template ? await forkedPid(child) : child.pid;
       if (pid === undefined) throw launchError(options);
-      return new QemuProcess(child, pid, memoryFile, cgroup, uid, pageServer, options);
+      return new QemuProcess(child, ended, pid, memoryFile, cgroup, uid, pageServer, options);
     } catch (error) {
       child?.kill('SIGKILL');
       await pageServer?.close();
@@ -164,13 +166,9 @@ export class QemuProcess {
     if (this.#uid !== undefined) uidsInUse.delete(this.#uid);
   }
 
-  async #watch(console: Readable): Promise<VmExit> {
+  async #watch(ended: Promise<string>, console: Readable): Promise<VmExit> {
     const drained = new Promise<void>((resolve) => console.once('close', resolve));
-    const reason = await new Promise<string>((resolve) => {
-      this.#child.once('exit', (code, signal) =>
-        resolve(signal === null ? `exit code ${code ?? 'unknown'}` : `signal ${signal}`),
-      );
-    });
+    const reason = await ended;
     await Promise.race([drained, sleep(CONSOLE_DRAIN_MS)]);
     const cause = this.#cause && { cause: this.#cause };
     return { expected: this.#closing !== undefined, reason, ...cause };
@@ -289,6 +287,15 @@ function takeUid(vmId: string, options: ProcessOptions): number | undefined {
     return uid;
   }
   throw new SparklerError('TOO_MANY_VMS', `All ${uidCount} users of vmm.uidCount are in use.`);
+}
+
+/** How it ended. To be asked for at once: a process may end before anything else is done with it. */
+function endOf(child: ChildProcess): Promise<string> {
+  return new Promise((resolve) => {
+    child.once('exit', (code, signal) =>
+      resolve(signal === null ? `exit code ${code ?? 'unknown'}` : `signal ${signal}`),
+    );
+  });
 }
 
 async function spawned(child: ChildProcess, options: ProcessOptions): Promise<void> {
