@@ -62,8 +62,10 @@ export const ERROR_KINDS = {
   GUEST_PANICKED: guest(),
   GUEST_PROTOCOL: guest(),
   VM_DIED: guest(),
+  RESIZE_TIMED_OUT: guest(),
   // The host is short of something.
   STORAGE_FULL: host(409),
+  NO_MEMORY_BLOCK: host(409),
   TOO_MANY_VMS: host(429),
   TOO_MANY_REQUESTS: host(429),
   DEPENDENCY_MISSING: { status: 500, fault: 'host', retryable: false },

@@ -3,6 +3,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { type Static, Type } from 'typebox';
 import { GiB, KiB, MiB, aliases, count, text, wait, whole } from './fields.js';
+import { memory } from './memory.js';
 
 const limits = Type.Object(
   {
@@ -64,6 +65,10 @@ const timeouts = Type.Object(
     freezeMs: wait(5_000, 'Until the code of a function stands frozen for a snapshot, ms.'),
     pauseMs: wait(5_000, "Until a guest's CPUs stand still, ms."),
     snapshotMs: wait(60_000, 'Taking a snapshot, ms.'),
+    resizeMs: wait(
+      10_000,
+      'Until a guest has given or taken memory, ms; then it keeps the size of before.',
+    ),
     closeMs: wait(5_000, 'Until a VMM that was killed is gone, and its cgroup with it, ms.'),
     shutdownMs: wait(15_000, 'Ending the daemon, ms.'),
     imageStepMs: wait(600_000, 'One step of building an image, ms.'),
@@ -195,6 +200,7 @@ export const ConfigSchema = Type.Object(
     limits,
     timeouts,
     pool,
+    memory,
     vmm,
   },
   { additionalProperties: false, description: "The daemon's configuration." },
