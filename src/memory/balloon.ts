@@ -9,7 +9,7 @@ import { mibOf, mustHoldOne, pageTableMiB } from './sizes.js';
 
 async function shown(vm: MemoryVm): Promise<Partial<MemoryView>> {
   const { residentBytes, guestStats } = await deviceOf(vm).state();
-  return { residentBytes, ...(guestStats && { balloonStats: { ...guestStats } }) };
+  return { residentBytes, ...(guestStats && { balloonStats: guestStats }) };
 }
 
 export const balloonPolicy: MemoryPolicy = {
@@ -22,17 +22,17 @@ export const balloonPolicy: MemoryPolicy = {
     // The guest describes all of its memory to itself, also what the balloon has taken.
     const baseMiB = own + pageTableMiB(maxMiB);
     mustHoldOne(maxMiB, baseMiB, instanceMiB);
-    const balloon = { freePageReporting: settings.freePageReporting === 'on' };
+    const balloon = { freePageReporting: settings.freePageReporting };
     return {
       ...{ policy: 'balloon', memMiB: maxMiB, baseMiB, maxMiB, instanceMiB },
       layout: { balloon },
     };
   },
   open: (vm) => {
-    const { plan, settings } = vm;
+    const { plan, settings, capabilities } = vm;
     return Promise.resolve(
       new FollowingMemory(vm, {
-        unitMiB: 1,
+        unitMiB: capabilities.memorySteps.balloonMiB,
         startMiB: plan.memMiB,
         set: (memMiB, limitMs) => deviceOf(vm).setBalloon(memMiB, limitMs),
         restingMiB: (currentBytes) => mibOf(currentBytes) + settings.restingMiB,

@@ -1,5 +1,6 @@
 /** The blocks of a running VM: who has which, what the host has of them, and their way back. */
 import { SparklerError } from '../errors.js';
+import type { Populated } from '../vmm/index.js';
 import { chooseBlocks, describeSizes, sumOf, sums } from './allocator.js';
 import { askGuest, deviceOf } from './ask.js';
 import type {
@@ -9,7 +10,6 @@ import type {
   MemorySummary,
   MemoryView,
   MemoryVm,
-  Populated,
   PopulationView,
 } from './policy.js';
 import { eagerBytes, pieces } from './population.js';
@@ -137,7 +137,7 @@ export class BlockMemory implements ElasticMemory {
 
   #eagerBytes(memMiB: number): number {
     const { settings, peaks, functionName } = this.#vm;
-    if (settings.preAllocMem === 'off') return 0;
+    if (!settings.preAllocMem) return 0;
     return eagerBytes(peaks.of(functionName), memMiB, settings.eagerMiB);
   }
 
@@ -218,7 +218,7 @@ export class BlockMemory implements ElasticMemory {
       eagerBytes: this.#eagerBytes(plan.instanceMiB),
       peaks: peaks.of(functionName).length,
     };
-    if (settings.preTdpFault === 'off') return { ...known, preTdpFault: 'off' };
+    if (!settings.preTdpFault) return { ...known, preTdpFault: 'off' };
     if (capabilities.memory.includes('prefault')) return { ...known, preTdpFault: 'on' };
     const why = capabilities.missingMemory?.prefault ?? 'the VMM cannot do it';
     return { ...known, preTdpFault: 'unavailable', why };

@@ -3,16 +3,12 @@
  * instance is bound to blocks of its own, so that what it used is free as a whole when it ends.
  */
 import { SparklerError } from '../errors.js';
+import { nearestSize } from '../vmm/index.js';
 import { sumOf } from './allocator.js';
+import { deviceOf } from './ask.js';
 import { BlockMemory } from './block-memory.js';
 import type { MemoryPlan, MemoryPolicy, MemoryVm, MemoryWish } from './policy.js';
-import { alignUp, mustHoldOne, pageTableMiB } from './sizes.js';
-
-/** Blocks are multiples of this: what a guest's kernel adds and removes at a time, MiB. */
-const UNIT_MIB = 128;
-
-/** NUMA nodes that a guest's kernel knows beside its base. */
-const MAX_BLOCKS = 63;
+import { alignUp, elasticPart, mustHoldOne, pageTableMiB } from './sizes.js';
 
 const baseFor = ({ settings }: MemoryWish, blocksMiB: number): number =>
   settings.baseMiB + pageTableMiB(blocksMiB);
@@ -23,12 +19,12 @@ function refused(field: string, reason: string): SparklerError {
 
 /** Blocks of these sizes. */
 function listed(wish: MemoryWish, sizes: readonly number[]): MemoryPlan {
+  const { blockMiB } = wish.capabilities.memorySteps;
   for (const size of sizes) {
-    if (Number.isSafeInteger(size) && size > 0 && size % UNIT_MIB === 0) continue;
-    const near = alignUp(Math.max(1, size), UNIT_MIB);
-    const below = near - UNIT_MIB;
-    const others = below > 0 && below !== size ? `${below} and ${near}` : String(near);
-    throw refused('blocks', `${size} MiB is no size of a block; the nearest that work: ${others}`);
+    const nearest = nearestSize(size, blockMiB, blockMiB, Infinity);
+    if (size === nearest) continue;
+    const reason = `a block cannot have ${size} MiB; the nearest that works is ${nearest}`;
+    throw refused('blocks', reason);
   }
   const all = sumOf(sizes.map((memMiB) => ({ memMiB })));
   const own = baseFor(wish, all);
@@ -50,19 +46,19 @@ function listed(wish: MemoryWish, sizes: readonly number[]): MemoryPlan {
 /** As many blocks of an instance's size as there is memory for; what is over belongs to the base. */
 function equal(wish: MemoryWish): MemoryPlan {
   const { settings, instanceMiB, memMiB } = wish;
-  const size = alignUp(settings.blockMiB || instanceMiB, UNIT_MIB);
-  const each = Math.ceil(instanceMiB / size);
-  const wanted = settings.instances * each * size;
+  const size = alignUp(settings.blockMiB || instanceMiB, wish.capabilities.memorySteps.blockMiB);
+  const each = alignUp(instanceMiB, size);
+  const wanted = settings.instances * each;
   const maxMiB = memMiB ?? baseFor(wish, wanted) + wanted;
-  const own = baseFor(wish, memMiB ?? wanted);
-  mustHoldOne(maxMiB, own, each * size);
-  const count = Math.floor((maxMiB - own) / size);
+  mustHoldOne(maxMiB, baseFor(wish, each), each);
+  const count = elasticPart(maxMiB, settings.baseMiB, size) / size;
   return planOf(wish, maxMiB, Array<number>(count).fill(size));
 }
 
 function planOf(wish: MemoryWish, maxMiB: number, sizes: readonly number[]): MemoryPlan {
-  if (sizes.length > MAX_BLOCKS) {
-    const message = `A VM has at most ${MAX_BLOCKS} blocks of memory, not ${sizes.length}: take larger ones.`;
+  const { maxBlocks } = wish.capabilities;
+  if (sizes.length > maxBlocks) {
+    const message = `A VM has at most ${maxBlocks} blocks of memory, not ${sizes.length}: take larger ones.`;
     throw new SparklerError('LIMIT_EXCEEDED', message, { field: 'mem' });
   }
   const blocks = sizes.map((memMiB) => ({ memMiB }));
@@ -76,12 +72,14 @@ function planOf(wish: MemoryWish, maxMiB: number, sizes: readonly number[]): Mem
 
 /** @throws SparklerError OPERATION_UNSUPPORTED unless the guest's kernel has all blocks. */
 async function mustHaveBlocks(vm: MemoryVm): Promise<void> {
+  const { reached } = await deviceOf(vm).ready(vm.resizeMs);
   const { nodes } = await vm.guest.memory();
   const missing = (vm.plan.layout?.blocks ?? []).flatMap((_, i) =>
     nodes.some(({ node, managedKiB }) => node === i + 1 && managedKiB > 0) ? [] : [i + 1],
   );
-  if (missing.length === 0) return;
-  const message = `The kernel of VM ${vm.vmId} did not bring up its blocks of memory (nodes ${missing.join(', ')} are missing): memory_policy blocks needs a kernel with NUMA and memory hotplug.`;
+  if (reached && missing.length === 0) return;
+  const which = missing.length === 0 ? '' : ` (nodes ${missing.join(', ')} are missing)`;
+  const message = `The kernel of VM ${vm.vmId} did not bring up its blocks of memory within ${vm.resizeMs} ms${which}: memory_policy blocks needs a kernel with NUMA and virtio-mem.`;
   throw new SparklerError('OPERATION_UNSUPPORTED', message, { field: 'memory_policy' });
 }
 

@@ -1,5 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { ElasticVm, memorySettings } from '../../tests/support/elastic-vm.js';
+import {
+  CAPABILITIES as capabilities,
+  ElasticVm,
+  memorySettings,
+} from '../../tests/support/elastic-vm.js';
 import { balloonPolicy } from './balloon.js';
 import type { ElasticMemory, MemoryPolicy } from './policy.js';
 import { virtioMemPolicy } from './virtio-mem.js';
@@ -9,7 +13,7 @@ const MIB = 1024 * 1024;
 
 /** A VM of 1024 MiB with room for instances of 256 MiB. */
 async function open(policy: MemoryPolicy): Promise<{ vm: ElasticVm; memory: ElasticMemory }> {
-  const plan = policy.plan({ instanceMiB: 256, memMiB: 1024, settings });
+  const plan = policy.plan({ instanceMiB: 256, memMiB: 1024, settings, capabilities });
   const vm = new ElasticVm(plan, { baseMiB: 200, restingMiB: 10 });
   return { vm, memory: await policy.open(vm) };
 }
@@ -27,18 +31,19 @@ describe('plans', () => {
     // 200 MiB of its own, and 1/64 of all of it for what describes the memory.
     [balloonPolicy, { memMiB: 1024 }, { memMiB: 1024, baseMiB: 216, maxMiB: 1024 }],
     [balloonPolicy, {}, { memMiB: 1244, baseMiB: 220, maxMiB: 1244 }],
-    [virtioMemPolicy, { memMiB: 1024 }, { memMiB: 216, baseMiB: 216, maxMiB: 1024 }],
-    [virtioMemPolicy, { memMiB: 1025 }, { memMiB: 217, baseMiB: 217, maxMiB: 1025 }],
+    [virtioMemPolicy, { memMiB: 1024 }, { memMiB: 214, baseMiB: 214, maxMiB: 1024 }],
+    [virtioMemPolicy, { memMiB: 1025 }, { memMiB: 213, baseMiB: 213, maxMiB: 1025 }],
+    [virtioMemPolicy, { memMiB: 1240 }, { memMiB: 216, baseMiB: 216, maxMiB: 1240 }],
     [virtioMemPolicy, {}, { memMiB: 216, baseMiB: 216, maxMiB: 1240 }],
   ])('$name of %j', ({ plan, name }, wish, expected) => {
-    expect(plan({ instanceMiB: 256, ...wish, settings })).toMatchObject({
+    expect(plan({ instanceMiB: 256, ...wish, settings, capabilities })).toMatchObject({
       ...{ policy: name, instanceMiB: 256 },
       ...expected,
     });
   });
 
   it.each([balloonPolicy, virtioMemPolicy])('$name refuses what holds no instance', ({ plan }) => {
-    expect(() => plan({ instanceMiB: 1024, memMiB: 512, settings })).toThrow(
+    expect(() => plan({ instanceMiB: 1024, memMiB: 512, settings, capabilities })).toThrow(
       /mem: 512 MiB are too few for one instance.*the nearest that works is 12\d\d/,
     );
   });
@@ -50,14 +55,14 @@ describe('virtio-mem', () => {
     const first = await memory.grow(256);
     const second = await memory.grow(100);
     expect(vm.asked).toEqual(['plugged 256', 'plugged 356']);
-    expect(memory.summary()).toMatchObject({ pluggedMiB: 572, grantedMiB: 356 });
+    expect(memory.summary()).toMatchObject({ pluggedMiB: 570, grantedMiB: 356 });
     await first.release();
     await first.release();
     await vm.quiet();
     await second.release();
     await vm.quiet();
     expect(vm.asked.slice(2)).toEqual(['plugged 100', 'plugged 0']);
-    expect(await memory.view()).toMatchObject({ residentBytes: 5 * MIB, pluggedMiB: 216 });
+    expect(await memory.view()).toMatchObject({ residentBytes: 5 * MIB, pluggedMiB: 214 });
     await memory.close();
   });
 
@@ -73,9 +78,9 @@ describe('virtio-mem', () => {
   it('refuses what is more than is left, and says how much that is', async () => {
     const { memory } = await open(virtioMemPolicy);
     await memory.grow(700);
-    expect(memory.fits(108)).toBeUndefined();
-    expect(memory.fits(109)).toBe('108 MiB of 1024 MiB are left, 109 MiB are needed');
-    await expect(memory.grow(109)).rejects.toMatchObject({ code: 'NO_MEMORY_BLOCK' });
+    expect(memory.fits(110)).toBeUndefined();
+    expect(memory.fits(111)).toBe('110 MiB of 1024 MiB are left, 111 MiB are needed');
+    await expect(memory.grow(111)).rejects.toMatchObject({ code: 'NO_MEMORY_BLOCK' });
   });
 
   it('answers a guest that does not get there in time, and gives its room to others', async () => {
@@ -83,11 +88,11 @@ describe('virtio-mem', () => {
     vm.faults = { stuckAt: (mib) => (mib > 300 ? 0 : undefined) };
     await expect(memory.grow(512)).rejects.toMatchObject({
       code: 'RESIZE_TIMED_OUT',
-      message: expect.stringMatching(/did not get to 728 MiB.*it has 216 MiB/) as string,
+      message: expect.stringMatching(/did not get to 726 MiB.*it has 214 MiB/) as string,
     });
-    expect(memory.summary()).toMatchObject({ pluggedMiB: 216, grantedMiB: 0 });
+    expect(memory.summary()).toMatchObject({ pluggedMiB: 214, grantedMiB: 0 });
     await memory.grow(256);
-    expect(memory.summary()).toMatchObject({ pluggedMiB: 472, grantedMiB: 256 });
+    expect(memory.summary()).toMatchObject({ pluggedMiB: 470, grantedMiB: 256 });
   });
 
   it('says what the guest kept when it was to give', async () => {
@@ -97,9 +102,9 @@ describe('virtio-mem', () => {
     await grant.release();
     await vm.quiet();
     expect(vm.warnings).toEqual([
-      'the guest did not give memory back: it has 280 MiB, not 216 MiB',
+      'the guest did not give memory back: it has 278 MiB, not 214 MiB',
     ]);
-    expect(memory.summary()).toMatchObject({ pluggedMiB: 280 });
+    expect(memory.summary()).toMatchObject({ pluggedMiB: 278 });
   });
 
   it('does as the hand says, between what is in use and the most', async () => {
@@ -108,7 +113,7 @@ describe('virtio-mem', () => {
     await memory.resize(1024);
     expect(memory.summary().pluggedMiB).toBe(1024);
     for (const [mem, near] of [
-      [470, 472],
+      [468, 470],
       [1025, 1024],
       [501, '500 and 502'],
     ]) {
@@ -122,8 +127,8 @@ describe('virtio-mem', () => {
     await vm.quiet();
     // It stays at what the hand has set, although nobody needs it.
     expect(memory.summary().pluggedMiB).toBe(500);
-    await memory.resize(216);
-    expect(memory.summary().pluggedMiB).toBe(216);
+    await memory.resize(214);
+    expect(memory.summary().pluggedMiB).toBe(214);
   });
 
   it('counts what the guest itself uses', async () => {
@@ -135,9 +140,9 @@ describe('virtio-mem', () => {
 
   it('keeps its size when the guest does not answer the hand', async () => {
     const { vm, memory } = await open(virtioMemPolicy);
-    vm.faults = { stuckAt: (mib) => (mib === 784 ? 0 : undefined) };
+    vm.faults = { stuckAt: (mib) => (mib === 786 ? 0 : undefined) };
     await expect(memory.resize(1000)).rejects.toMatchObject({ code: 'RESIZE_TIMED_OUT' });
-    expect(memory.summary().pluggedMiB).toBe(216);
+    expect(memory.summary().pluggedMiB).toBe(214);
   });
 });
 

@@ -4,7 +4,13 @@
  */
 import type { Config } from '../config/index.js';
 import type { GuestSession } from '../guest/index.js';
-import type { MemoryLayout, VmmCapabilities, VmMemory } from '../vmm/index.js';
+import type {
+  BalloonStats,
+  MemoryLayout,
+  Populated,
+  VmmCapabilities,
+  VmMemory,
+} from '../vmm/index.js';
 import type { Peaks } from './peaks.js';
 
 export const POLICY_NAMES = ['static', 'balloon', 'virtio-mem', 'blocks'] as const;
@@ -21,6 +27,8 @@ export interface MemoryWish {
   /** Policy `blocks` only: the size of each block, MiB. Default: as many as fit, of one size. */
   readonly blocksMiB?: readonly number[];
   readonly settings: MemorySettings;
+  /** What sizes are multiples of, and how many blocks there can be. */
+  readonly capabilities: Pick<VmmCapabilities, 'memorySteps' | 'maxBlocks'>;
 }
 
 /** What the memory of a VM is made of; fixed with the machine. */
@@ -50,7 +58,7 @@ export interface MemoryVm {
   /** Resident memory of the VMM, bytes, where it has any. */
   readonly residentBytes: () => Promise<number | undefined>;
   readonly settings: MemorySettings;
-  readonly capabilities: Pick<VmmCapabilities, 'memory' | 'missingMemory'>;
+  readonly capabilities: VmmCapabilities;
   /** How long a guest may take to get to another size, ms. */
   readonly resizeMs: number;
   readonly peaks: Peaks;
@@ -113,13 +121,6 @@ export interface Grant {
   readonly populated?: Promise<Populated>;
 }
 
-/** What came of a population. */
-export interface Populated {
-  /** Of 4 KiB. */
-  readonly pages: number;
-  readonly ms: number;
-}
-
 export interface MemorySummary {
   readonly policy: PolicyName;
   /** The most that the VM may have, MiB. */
@@ -161,7 +162,7 @@ export interface MemoryView extends MemorySummary {
   /** Policy `blocks` only: how memory is populated ahead. */
   readonly population?: PopulationView;
   /** Policy `balloon` only: the guest's own statistics, where it has told some. */
-  readonly balloonStats?: Readonly<Record<string, number>>;
+  readonly balloonStats?: BalloonStats;
 }
 
 export interface PopulationView {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { alignUp, mustBePossible, mustHoldOne, oneOf, steps } from './sizes.js';
+import { alignUp, elasticPart, mustBePossible, mustHoldOne, oneOf, steps } from './sizes.js';
 
 const possible = steps(256, 128, 600, 1400);
 const listed = oneOf([256, 768, 2304]);
@@ -57,4 +57,15 @@ it.each([
 it('refuses a VM without room for one instance and says what has', () => {
   expect(() => mustHoldOne(768, 256, 512)).not.toThrow();
   expect(() => mustHoldOne(767, 256, 512)).toThrow('the nearest that works is 768.');
+});
+
+it.each([
+  [1024, 200, 256, 768],
+  [979, 200, 256, 512],
+  [980, 200, 256, 768],
+  [1024, 200, 2, 810],
+  [200, 200, 2, 0],
+  [100, 200, 2, 0],
+])('of %i MiB, with %i of its own, in steps of %i: %i', (mem, own, unit, expected) => {
+  expect(elasticPart(mem, own, unit)).toBe(expected);
 });

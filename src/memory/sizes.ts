@@ -17,6 +17,16 @@ export function alignUp(value: number, unit: number, from = 0): number {
  */
 export const pageTableMiB = (memMiB: number): number => Math.ceil(memMiB / 64);
 
+/**
+ * How much of `memMiB` can come and go, as a multiple of `unit`, when the guest needs `ownMiB` for
+ * itself and the description of the rest. MiB; 0 when there is no room.
+ */
+export function elasticPart(memMiB: number, ownMiB: number, unit: number): number {
+  let part = Math.floor(Math.max(0, memMiB - ownMiB) / unit) * unit;
+  while (part > 0 && ownMiB + pageTableMiB(part) + part > memMiB) part -= unit;
+  return part;
+}
+
 /** The sizes a VM can be given by hand, MiB. */
 export interface Sizes {
   /** What is in use. */

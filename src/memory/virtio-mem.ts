@@ -5,32 +5,31 @@
 import { deviceOf } from './ask.js';
 import { FollowingMemory } from './following.js';
 import type { MemoryPolicy } from './policy.js';
-import { mustHoldOne, pageTableMiB } from './sizes.js';
-
-/** What the device plugs at least, and multiples of it, MiB. */
-const UNIT_MIB = 2;
+import { alignUp, elasticPart, mustHoldOne, pageTableMiB } from './sizes.js';
 
 export const virtioMemPolicy: MemoryPolicy = {
   name: 'virtio-mem',
   needs: ['hotplug'],
-  plan: ({ instanceMiB, memMiB, settings }) => {
-    const instances = settings.instances * Math.ceil(instanceMiB / UNIT_MIB) * UNIT_MIB;
-    // What describes plugged memory may lie in the base.
-    const own = settings.baseMiB + pageTableMiB(memMiB ?? instances);
-    const wanted = memMiB ?? own + instances;
-    mustHoldOne(wanted, own, Math.ceil(instanceMiB / UNIT_MIB) * UNIT_MIB);
-    const maxMiB = Math.floor((wanted - own) / UNIT_MIB) * UNIT_MIB;
-    const baseMiB = wanted - maxMiB;
+  plan: ({ instanceMiB, memMiB, settings, capabilities }) => {
+    const unit = capabilities.memorySteps.hotplugMiB;
+    const each = alignUp(instanceMiB, unit);
+    const own = settings.baseMiB;
+    const wanted = settings.instances * each;
+    const allMiB = memMiB ?? own + pageTableMiB(wanted) + wanted;
+    mustHoldOne(allMiB, own + pageTableMiB(each), each);
+    const maxMiB = elasticPart(allMiB, own, unit);
+    const baseMiB = allMiB - maxMiB;
     return {
-      ...{ policy: 'virtio-mem', memMiB: baseMiB, baseMiB, maxMiB: wanted, instanceMiB },
+      ...{ policy: 'virtio-mem', memMiB: baseMiB, baseMiB, maxMiB: allMiB, instanceMiB },
       layout: { hotplug: { maxMiB } },
     };
   },
   open: (vm) => {
     const { baseMiB } = vm.plan;
+    const { hotplugMiB } = vm.capabilities.memorySteps;
     return Promise.resolve(
       new FollowingMemory(vm, {
-        unitMiB: UNIT_MIB,
+        unitMiB: hotplugMiB,
         startMiB: baseMiB,
         set: async (memMiB, limitMs) => {
           const resized = await deviceOf(vm).setPlugged(memMiB - baseMiB, limitMs);

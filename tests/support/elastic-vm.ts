@@ -3,10 +3,27 @@ import { loadConfig, type Config } from '../../src/config/index.js';
 import { SparklerError } from '../../src/errors.js';
 import type { GuestMemory } from '../../src/guest/index.js';
 import { Peaks, type MemoryPlan, type MemoryVm } from '../../src/memory/index.js';
-import type { Resized, VmMemory } from '../../src/vmm/index.js';
+import {
+  FakeDriver,
+  type Resized,
+  type VmMemory,
+  type VmmCapabilities,
+} from '../../src/vmm/index.js';
 
 const MIB = 1024 * 1024;
 const KIB_IN_MIB = 1024;
+
+/** Those of the in-memory VMM. */
+export const CAPABILITIES: VmmCapabilities = new FakeDriver({
+  guest: () => ({ save: () => undefined, stop: () => undefined }),
+}).capabilities;
+
+/** Something that is waited for until the test opens it. */
+export function gate(): { readonly passed: Promise<void>; readonly open: () => void } {
+  let open = (): void => undefined;
+  const passed = new Promise<void>((resolve) => (open = resolve));
+  return { passed, open: () => open() };
+}
 
 /** What a test makes go wrong. */
 export interface ElasticFaults {
@@ -44,11 +61,11 @@ export class ElasticVm implements MemoryVm {
   constructor(
     plan: MemoryPlan,
     settings: Readonly<Record<string, unknown>> = {},
-    capabilities: MemoryVm['capabilities'] = { memory: ['balloon', 'hotplug', 'blocks'] },
+    capabilities: Partial<VmmCapabilities> = {},
   ) {
     this.plan = plan;
     this.#sizeMiB = plan.memMiB;
-    this.capabilities = capabilities;
+    this.capabilities = { ...CAPABILITIES, ...capabilities };
     this.settings = memorySettings(settings);
     this.peaks = new Peaks({
       memoryPeaks: (name) => this.stored.get(name) ?? [],
@@ -105,6 +122,7 @@ export class ElasticVm implements MemoryVm {
     };
     const resident = new Map<number, number>();
     return {
+      ready: () => set('ready', 0),
       setBalloon: (mib) => set('balloon', mib),
       setPlugged: (mib) => set('plugged', mib),
       populate: async (block, offset, bytes) => {
@@ -123,6 +141,7 @@ export class ElasticVm implements MemoryVm {
       state: () => {
         const blocks = (plan.layout?.blocks ?? []).map(({ memMiB }, i) => ({
           memMiB,
+          pluggedMiB: memMiB,
           residentBytes: resident.get(i + 1) ?? 0,
         }));
         return Promise.resolve({
