@@ -40,6 +40,11 @@ export class BlockMemory implements ElasticMemory {
     this.#giveBack = new GiveBack(vm, () => this.#closed);
   }
 
+  get promisedMiB(): number {
+    const held = this.#blocks.filter(({ state, warm }) => warm || state === 'taken');
+    return this.#vm.plan.baseMiB + sumOf(held);
+  }
+
   fits(memMiB: number): string | undefined {
     // What is on its way back can be waited for.
     const soon = this.#in('free', 'returning');

@@ -50,6 +50,10 @@ export class FollowingMemory implements ElasticMemory {
     return this.#vm.plan.policy;
   }
 
+  get promisedMiB(): number {
+    return Math.max(this.#sizeMiB, this.#target());
+  }
+
   fits(memMiB: number): string | undefined {
     const { maxMiB } = this.#vm.plan;
     const left = maxMiB - this.#inUse();

@@ -44,7 +44,9 @@ describe('static', () => {
   it('gives all to one instance at a time', async () => {
     const memory = await open();
     const grant = await memory.grow(256);
-    expect(grant).toMatchObject({ memMiB: 256 });
+    // The VM itself is its limit.
+    expect(grant).toMatchObject({ memMiB: 0 });
+    expect(memory.promisedMiB).toBe(256);
     expect(memory.fits(1)).toContain('it holds one instance');
     await expect(memory.grow(1)).rejects.toMatchObject({ code: 'NO_MEMORY_BLOCK' });
     await grant.release();
@@ -53,6 +55,12 @@ describe('static', () => {
     expect(memory.fits(1)).toContain('it holds one instance');
     await next.release();
     expect(memory.fits(256)).toBeUndefined();
+  });
+
+  it('limits its instance where that is asked for', async () => {
+    const plan = staticPolicy.plan({ ...wish, memMiB: 1024, limited: true });
+    const memory = await staticPolicy.open(new ElasticVm(plan));
+    expect(await memory.grow(256)).toMatchObject({ memMiB: 256 });
   });
 
   it('has one size', async () => {

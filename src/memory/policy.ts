@@ -24,6 +24,8 @@ export interface MemoryWish {
   readonly instanceMiB: number;
   /** All that the VM may come to have, MiB. Default: enough for `memory.instances` instances. */
   readonly memMiB?: number;
+  /** An instance has its memory as its limit even where the VM holds no other. */
+  readonly limited?: boolean;
   /** Policy `blocks` only: the size of each block, MiB. Default: as many as fit, of one size. */
   readonly blocksMiB?: readonly number[];
   readonly settings: MemorySettings;
@@ -42,6 +44,8 @@ export interface MemoryPlan {
   readonly maxMiB: number;
   /** What one instance gets unless it asks for something else, MiB. */
   readonly instanceMiB: number;
+  /** Policy `static`: see `MemoryWish`. */
+  readonly limited?: true;
   readonly layout?: MemoryLayout;
 }
 
@@ -82,6 +86,8 @@ export interface MemoryPolicy {
 /** The memory of one running VM. Whoever closes the VM closes it. */
 export interface ElasticMemory {
   readonly policy: PolicyName;
+  /** What the guest may come to use of the host as it is now, MiB. */
+  readonly promisedMiB: number;
   /** Undefined: an instance of `memMiB` fits now; else why not, in words. */
   fits(memMiB: number): string | undefined;
   /**
@@ -105,6 +111,7 @@ export interface ElasticMemory {
 
 /** Room for one instance. Whoever ends the instance releases it. */
 export interface Grant {
+  /** The limit of the instance, MiB; 0: the VM's own memory is its limit. */
   readonly memMiB: number;
   /** The guest's NUMA nodes that it is bound to; absent: anywhere. */
   readonly nodes?: readonly number[];

@@ -20,6 +20,10 @@ class StaticMemory implements ElasticMemory {
     this.#vm = vm;
   }
 
+  get promisedMiB(): number {
+    return this.#vm.plan.memMiB;
+  }
+
   fits(): string | undefined {
     if (this.#grant === undefined) return undefined;
     return 'its memory is static: it holds one instance';
@@ -28,8 +32,9 @@ class StaticMemory implements ElasticMemory {
   grow(): Promise<Grant> {
     const why = this.fits();
     if (why !== undefined) return Promise.reject(noRoom(this.#vm.vmId, why));
+    const { limited, instanceMiB } = this.#vm.plan;
     const grant: Grant = {
-      memMiB: this.#vm.plan.memMiB,
+      memMiB: limited ? instanceMiB : 0,
       engage: () => Promise.resolve(),
       rest: () => undefined,
       release: () => {
@@ -81,9 +86,10 @@ export function noRoom(vmId: string, why: string): SparklerError {
 export const staticPolicy: MemoryPolicy = {
   name: 'static',
   needs: [],
-  plan: ({ memMiB, instanceMiB }): MemoryPlan => {
+  plan: ({ memMiB, instanceMiB, limited }): MemoryPlan => {
     const size = memMiB ?? instanceMiB;
-    return { policy: 'static', memMiB: size, baseMiB: 0, maxMiB: size, instanceMiB: size };
+    const sizes = { memMiB: size, baseMiB: 0, maxMiB: size, instanceMiB };
+    return { policy: 'static', ...sizes, ...(limited && { limited }) };
   },
   open: (vm) => Promise.resolve(new StaticMemory(vm)),
 };
