@@ -54,6 +54,7 @@ export const ERROR_KINDS = {
   HANDLER_NOT_FOUND: fn(),
   HANDLER_FAILED: fn(),
   HANDLER_EXITED: fn(),
+  HANDLER_OUT_OF_MEMORY: fn(),
   HANDLER_TIMEOUT: fn(),
   RESULT_NOT_JSON: fn(),
   RESULT_TOO_LARGE: fn(),
@@ -95,6 +96,8 @@ export interface ErrorDetails {
   readonly logs?: string;
   /** The step that failed: `boot`, `restore`, `start-instance`. */
   readonly step?: string;
+  /** The memory that the function was limited to, MiB. */
+  readonly limitMiB?: number;
 }
 
 /** The one error class. `cause` keeps what the system said; it is logged, never sent. */

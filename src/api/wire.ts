@@ -66,6 +66,9 @@ export const ErrorSchema = Type.Object(
     console: Type.Optional(Type.String({ description: "The guest console's last lines." })),
     logs: Type.Optional(Type.String({ description: 'What the function printed last.' })),
     step: Type.Optional(Type.String({ description: 'The step that failed.' })),
+    limitMiB: Type.Optional(
+      Type.Integer({ description: 'The memory that the function was limited to, MiB.' }),
+    ),
   },
   { $id: 'Error', description: 'An error.' },
 );

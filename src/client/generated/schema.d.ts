@@ -386,7 +386,7 @@ export interface components {
              * @description Which error it is; docs/errors.md lists them.
              * @enum {string}
              */
-            code: "INVALID_REQUEST" | "INVALID_PARAMS" | "INVALID_ARCHIVE" | "INVALID_CONFIG" | "UNSUPPORTED_FIELD" | "PATH_NOT_ALLOWED" | "MEMORY_TOO_SMALL" | "LIMIT_EXCEEDED" | "HOST_NOT_ALLOWED" | "ORIGIN_NOT_ALLOWED" | "ROUTE_NOT_FOUND" | "FUNCTION_NOT_FOUND" | "IMAGE_NOT_FOUND" | "KERNEL_NOT_FOUND" | "VM_NOT_FOUND" | "SNAPSHOT_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "UNSUPPORTED_MEDIA_TYPE" | "BODY_TOO_LARGE" | "ARCHIVE_TOO_LARGE" | "HEADERS_TOO_LARGE" | "FUNCTION_HAS_NO_CODE" | "FUNCTION_IN_USE" | "FUNCTION_MISMATCH" | "SNAPSHOT_IN_USE" | "SNAPSHOT_UNUSABLE" | "VM_WRONG_STATE" | "OPERATION_UNSUPPORTED" | "FUNCTION_NOT_FROZEN" | "HANDLER_NOT_FOUND" | "HANDLER_FAILED" | "HANDLER_EXITED" | "HANDLER_TIMEOUT" | "RESULT_NOT_JSON" | "RESULT_TOO_LARGE" | "GUEST_NOT_READY" | "GUEST_PANICKED" | "GUEST_PROTOCOL" | "VM_DIED" | "STORAGE_FULL" | "TOO_MANY_VMS" | "TOO_MANY_REQUESTS" | "DEPENDENCY_MISSING" | "DATA_IN_USE" | "VMM_FAILED" | "PAGE_SERVER_FAILED" | "IMAGE_BUILD_FAILED" | "SHUTTING_DOWN" | "DAEMON_UNREACHABLE" | "INTERNAL";
+            code: "INVALID_REQUEST" | "INVALID_PARAMS" | "INVALID_ARCHIVE" | "INVALID_CONFIG" | "UNSUPPORTED_FIELD" | "PATH_NOT_ALLOWED" | "MEMORY_TOO_SMALL" | "LIMIT_EXCEEDED" | "HOST_NOT_ALLOWED" | "ORIGIN_NOT_ALLOWED" | "ROUTE_NOT_FOUND" | "FUNCTION_NOT_FOUND" | "IMAGE_NOT_FOUND" | "KERNEL_NOT_FOUND" | "VM_NOT_FOUND" | "SNAPSHOT_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "UNSUPPORTED_MEDIA_TYPE" | "BODY_TOO_LARGE" | "ARCHIVE_TOO_LARGE" | "HEADERS_TOO_LARGE" | "FUNCTION_HAS_NO_CODE" | "FUNCTION_IN_USE" | "FUNCTION_MISMATCH" | "SNAPSHOT_IN_USE" | "SNAPSHOT_UNUSABLE" | "VM_WRONG_STATE" | "OPERATION_UNSUPPORTED" | "FUNCTION_NOT_FROZEN" | "HANDLER_NOT_FOUND" | "HANDLER_FAILED" | "HANDLER_EXITED" | "HANDLER_OUT_OF_MEMORY" | "HANDLER_TIMEOUT" | "RESULT_NOT_JSON" | "RESULT_TOO_LARGE" | "GUEST_NOT_READY" | "GUEST_PANICKED" | "GUEST_PROTOCOL" | "VM_DIED" | "STORAGE_FULL" | "TOO_MANY_VMS" | "TOO_MANY_REQUESTS" | "DEPENDENCY_MISSING" | "DATA_IN_USE" | "VMM_FAILED" | "PAGE_SERVER_FAILED" | "IMAGE_BUILD_FAILED" | "SHUTTING_DOWN" | "DAEMON_UNREACHABLE" | "INTERNAL";
             /** @description The guest console's last lines. */
             console?: string;
             /** @description The function's own error type. */
@@ -398,6 +398,8 @@ export interface components {
             fault: "caller" | "function" | "guest" | "host" | "platform";
             /** @description The field of the request that is wrong. */
             field?: string;
+            /** @description The memory that the function was limited to, MiB. */
+            limitMiB?: number;
             /** @description What the function printed last. */
             logs?: string;
             /** @description What is wrong and, where possible, what to do. */
@@ -1606,7 +1608,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `HANDLER_NOT_FOUND`, `HANDLER_FAILED`, `HANDLER_EXITED`, `HANDLER_TIMEOUT`, `RESULT_NOT_JSON`, `RESULT_TOO_LARGE` */
+            /** @description `HANDLER_NOT_FOUND`, `HANDLER_FAILED`, `HANDLER_EXITED`, `HANDLER_OUT_OF_MEMORY`, `HANDLER_TIMEOUT`, `RESULT_NOT_JSON`, `RESULT_TOO_LARGE` */
             422: {
                 headers: {
                     [name: string]: unknown;
