@@ -167,10 +167,13 @@ export class Invocations {
     const context = {
       requestId: call.traceId,
       functionName: call.functionName,
-      memoryMiB: vm.request.memMiB,
+      memoryMiB: vm.grant?.memMiB || vm.request.memMiB,
     };
+    await vm.grant?.engage();
     call.isGiven = true;
-    const answer = await session.invoke(instance, call.event, context, call.timeoutMs);
+    const answer = await session
+      .invoke(instance, call.event, context, call.timeoutMs)
+      .finally(() => vm.grant?.rest(instance));
     const answered = performance.now();
     vm.invocations++;
     const [after, restore] = await Promise.all([

@@ -34,6 +34,13 @@ import type {
 } from './types.js';
 import type { Vm } from './vm.js';
 import { Vms } from './vms.js';
+import {
+  memorySummary,
+  memoryView,
+  memoryWarnings,
+  resizeMemory,
+  VmMemories,
+} from './vm-memory.js';
 import { WorkingSetAdmin } from './working-set-admin.js';
 
 export interface PlatformDeps {
@@ -103,6 +110,7 @@ class LocalPlatform implements Platform {
       ledger,
       functions: this.#functions,
       metrics: this.#metrics,
+      memories: new VmMemories(deps),
     };
     this.#snapshots = new Snapshots({ ...shared, vms: () => this.#vms });
     this.#vms = new Vms({
@@ -168,20 +176,27 @@ class LocalPlatform implements Platform {
   }
 
   listVms(): Promise<VmView[]> {
-    return Promise.all(this.#vms.all().map((vm) => this.#view(vm)));
+    return Promise.all(this.#vms.all().map((vm) => this.#view(vm, memorySummary(vm))));
   }
   async getVm(vmId: string): Promise<VmView> {
-    return this.#view(this.#vms.get(vmId));
+    const vm = this.#vms.get(vmId);
+    return this.#view(vm, await memoryView(vm));
+  }
+  async resizeVm(vmId: string, memMiB: number): Promise<VmView> {
+    this.#mustBeOpen();
+    const vm = this.#vms.get(vmId);
+    await resizeMemory(vm, memMiB);
+    return this.#view(vm, await memoryView(vm));
   }
   async createVm(input: VmInput): Promise<VmView> {
     this.#mustBeOpen();
     const vm = await this.#vms.create(input, { ahead: true });
-    return vm.view(this.#accelerator);
+    return vm.view(this.#accelerator, memorySummary(vm));
   }
   async poolVm(input: PoolInput): Promise<VmView> {
     this.#mustBeOpen();
     const vm = await this.#pool.add(input);
-    return vm.view(this.#accelerator);
+    return vm.view(this.#accelerator, memorySummary(vm));
   }
   async deleteVm(vmId: string): Promise<void> {
     const vm = this.#vms.get(vmId);
@@ -224,7 +239,11 @@ class LocalPlatform implements Platform {
   }
 
   info(): PlatformInfo {
-    const { driver, version, acceleratorReason, config, reclaimed, warnings = [] } = this.#deps;
+    const { driver, version, acceleratorReason, config, reclaimed } = this.#deps;
+    const warnings = [
+      ...(this.#deps.warnings ?? []),
+      ...memoryWarnings(config, driver.capabilities),
+    ];
     const { accelerator, vmm, version: vmmVersion } = driver.capabilities;
     const { dataDir } = config;
     const vmmName = `${vmm} ${vmmVersion}`;
@@ -261,10 +280,10 @@ class LocalPlatform implements Platform {
     return this.#deps.driver.capabilities.accelerator;
   }
 
-  async #view(vm: Vm): Promise<VmView> {
+  async #view(vm: Vm, memory: VmView['memory']): Promise<VmView> {
     const { hasProcess } = this.#deps.driver.capabilities;
     const residentBytes = hasProcess ? await vm.residentBytes() : undefined;
-    return vm.view(this.#accelerator, residentBytes);
+    return vm.view(this.#accelerator, memory, residentBytes);
   }
 
   #mustBeOpen(): void {

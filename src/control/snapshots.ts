@@ -279,6 +279,7 @@ export class Snapshots {
       codeId: request.codeId,
       vcpus: request.vcpus,
       memMiB: request.memMiB,
+      ...(request.memory.layout && { memory: request.memory }),
       kernelArgs: '',
       instances,
       vmm: { vmm, version, machine, cpuModel, accelerator },

@@ -17,6 +17,7 @@ import {
 import { journalVm } from './journaling.js';
 import type { FunctionLogs } from './logs.js';
 import type { Restores } from './restores.js';
+import type { VmMemories } from './vm-memory.js';
 import type { Vm, VmParts } from './vm.js';
 
 export interface StarterDeps {
@@ -27,6 +28,7 @@ export interface StarterDeps {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly restores: Restores;
+  readonly memories: VmMemories;
 }
 
 /** A boot that ended so may succeed when tried again. */
@@ -72,6 +74,7 @@ export class Starter {
       if (ahead && !vm.turns.taken) await this.#rehearse(vm);
     } else {
       await this.#boot(vm, spec);
+      vm.elastic = await this.#deps.memories.open(vm);
       await this.ensureInstance(vm);
     }
     vm.mustLive();
@@ -89,6 +92,7 @@ export class Starter {
     const resumed = performance.now();
     await confirmed;
     vm.asleep = false;
+    vm.elastic ??= await this.#deps.memories.open(vm);
     return resumed;
   }
 
@@ -109,9 +113,19 @@ export class Starter {
   async ensureInstance(vm: Vm): Promise<number> {
     const { session } = vm.live();
     const { instance: alive } = vm;
+    if (alive === undefined) {
+      await vm.grant?.release();
+      vm.grant = undefined;
+    }
+    // One that was in a snapshot has none yet.
+    const grant = (vm.grant ??= await vm.elastic?.grow(vm.request.memory.instanceMiB));
     if (alive !== undefined) return alive;
     const { runtime, handler, env } = vm.request.fn;
-    const { instance } = await session.startInstance({ runtime, handler, env });
+    const { instance } = await session.startInstance({
+      ...{ runtime, handler, env },
+      ...(grant && { memMiB: grant.memMiB }),
+      ...(grant?.nodes && { nodes: grant.nodes }),
+    });
     return instance;
   }
 

@@ -5,6 +5,7 @@ import type { GuestSession } from '../guest/index.js';
 import { asSparklerError, SparklerError, type ErrorCode } from '../errors.js';
 import type { VmEnd } from '../telemetry/index.js';
 import type { Accelerator, Drive, Machine, MachineSpec, VmStats } from '../vmm/index.js';
+import type { ElasticMemory, Grant, MemoryPlan } from '../memory/index.js';
 import type { Reservation } from './disk.js';
 import { Turns } from './turns.js';
 import type { ImageInfo, KernelInfo } from './ports.js';
@@ -17,7 +18,9 @@ export interface VmRequest {
   readonly fn: FunctionRecord;
   readonly snapshot?: SnapshotRecord;
   readonly vcpus: number;
+  /** The machine's own memory; what can come and go beside it is in `memory`. */
   readonly memMiB: number;
+  readonly memory: MemoryPlan;
   readonly image: string;
   readonly kernel: string;
   readonly codeId: string;
@@ -75,6 +78,10 @@ export class Vm {
   readonly createdAt = Date.now();
   /** Invocations and snapshots of this VM, one at a time. */
   readonly turns = new Turns();
+  /** Its memory, from the moment that its guest has come up. */
+  elastic: ElasticMemory | undefined;
+  /** What of it the instance has. */
+  grant: Grant | undefined;
   /** Disk space that is kept for it. */
   reservation: Reservation | undefined;
   /** Open entries of the journal that end with this VM. */
@@ -242,6 +249,7 @@ export class Vm {
       vmId: this.vmId,
       vcpus: this.request.vcpus,
       memMiB: this.request.memMiB,
+      ...(this.request.memory.layout && { memory: this.request.memory.layout }),
       kernelPath: parts.kernel.kernelPath,
       initrdPath: parts.kernel.initrdPath,
       kernelArgs: parts.kernelArgs,
@@ -250,7 +258,7 @@ export class Vm {
     };
   }
 
-  view(accelerator: Accelerator, residentBytes?: number): VmView {
+  view(accelerator: Accelerator, memory: VmView['memory'], residentBytes?: number): VmView {
     const { request, machine } = this;
     return {
       vmId: this.vmId,
@@ -260,7 +268,8 @@ export class Vm {
       ...(request.snapshot && { ssId: request.snapshot.ssId }),
       ...(request.namespace !== undefined && { namespace: request.namespace }),
       vcpus: request.vcpus,
-      memMiB: request.memMiB,
+      memMiB: request.memory.maxMiB,
+      memory,
       image: request.image,
       kernel: request.kernel,
       accelerator,

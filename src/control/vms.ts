@@ -1,6 +1,7 @@
 /** All VMs: who may start, who is there, and how each one ends. */
 import { rm } from 'node:fs/promises';
 import { asSparklerError, SparklerError } from '../errors.js';
+import type { MemoryPlan } from '../memory/index.js';
 import type { VmEnd } from '../telemetry/index.js';
 import { admit, partsOf, type AdmissionDeps } from './admission.js';
 import { invalid, notFound } from './errors.js';
@@ -144,15 +145,18 @@ export class Vms {
       const snapshot = this.#deps.snapshot(input.ssId);
       checkAgainst(snapshot, input);
       const { vcpus, memMiB, image, kernel, codeId } = snapshot;
-      return { fn, snapshot, vcpus, memMiB, image, kernel, codeId, ...extras };
+      const memory = snapshot.memory ?? unchanging(memMiB);
+      return { fn, snapshot, vcpus, memMiB, memory, image, kernel, codeId, ...extras };
     }
     const { codeId } = fn;
     // Says that there is no code, before anything else is looked at.
     this.#deps.functions.drive(fn.name, codeId);
+    const memory = this.#deps.memories.plan(input, fn);
     return {
       fn,
       vcpus: input.vcpus ?? fn.vcpus,
-      memMiB: input.memMiB ?? fn.memMiB,
+      memMiB: memory.memMiB,
+      memory,
       image: fn.image,
       kernel: this.#kernel(input.kernel ?? fn.kernel),
       codeId: codeId ?? '',
@@ -241,6 +245,8 @@ export class Vms {
     if (vm.endsOnPurpose) await vm.finishing;
     restores.abandon(vm);
     vm.turns.close(error);
+    // It begins nothing more; what is under way ends with the session and the machine.
+    void vm.elastic?.close();
     vm.session?.close();
     let left: unknown;
     try {
@@ -248,6 +254,7 @@ export class Vms {
       // A start under way notices that it is being ended; its machine may have come up since.
       await vm.starting.catch(() => undefined);
       await vm.machine?.close();
+      await vm.elastic?.close();
       await rm(vm.dir, { recursive: true, force: true });
       journal.doneAll(vm.journalIds);
     } catch (failure) {
@@ -291,6 +298,11 @@ export class Vms {
   }
 }
 
+/** The memory of a machine that can do nothing with it. */
+function unchanging(memMiB: number): MemoryPlan {
+  return { policy: 'static', memMiB, baseMiB: 0, maxMiB: memMiB, instanceMiB: memMiB };
+}
+
 /** A restored VM is the machine of its snapshot: nothing of it can be asked for differently. */
 function checkAgainst(snapshot: SnapshotRecord, input: VmInput): void {
   if (snapshot.functionName !== input.functionName) {
@@ -302,7 +314,8 @@ function checkAgainst(snapshot: SnapshotRecord, input: VmInput): void {
   }
   const pairs = [
     ['vcpu', input.vcpus, snapshot.vcpus],
-    ['mem', input.memMiB, snapshot.memMiB],
+    ['mem', input.memMiB, snapshot.memory?.maxMiB ?? snapshot.memMiB],
+    ['memory_policy', input.memoryPolicy, snapshot.memory?.policy ?? 'static'],
     ['kernel', input.kernel, snapshot.kernel],
   ] as const;
   for (const [field, asked, has] of pairs) {

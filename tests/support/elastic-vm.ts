@@ -106,7 +106,7 @@ export class ElasticVm implements MemoryVm {
       freeKiB: memMiB * KIB_IN_MIB - (this.held.get(i + 1) ?? 0),
     }));
     return {
-      ...{ totalKiB, freeKiB, availableKiB: freeKiB, instances: this.instances },
+      ...{ totalKiB, freeKiB, availableKiB: freeKiB, instances: this.instances, zygoteBytes: null },
       nodes: nodes.filter(({ node }) => !this.missingNodes.includes(node)),
     };
   }
