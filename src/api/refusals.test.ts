@@ -75,7 +75,12 @@ describe('a body', () => {
     ['/vms', { ...FN, mem_size: 512 }, 'mem_size', 'is not a field'],
     ['/vms', { ...FN, vcpu: true }, 'vcpu', 'must be a whole number, is true'],
     ['/vms', { ...FN, ssId: '../x' }, 'ssId', 'must be a name'],
-    ['/vms', { ...FN, memory_policy: 'elastic' }, 'memory_policy', 'must be one of static, balloon'],
+    [
+      '/vms',
+      { ...FN, memory_policy: 'elastic' },
+      'memory_policy',
+      'must be one of static, balloon',
+    ],
     ['/vms', { ...FN, enable_balloon: 1 }, 'enable_balloon', 'must be true or false'],
     ['/vms', { ...FN, blocks: [0] }, 'blocks.0', 'must be at least 1'],
     [
@@ -233,7 +238,7 @@ describe('what does not exist', () => {
     ['POST', '/snapshots/x/reap', 'DELETE, GET, HEAD, PATCH'],
     ['GET', '/snapshots/x/verify', 'POST'],
     ['GET', '/invocations', 'POST'],
-    ['POST', '/vms/x', 'DELETE, GET, HEAD'],
+    ['POST', '/vms/x', 'DELETE, GET, HEAD, PATCH'],
     ['GET', '/functions/x/code', 'PUT'],
     ['OPTIONS', '/functions', 'GET, HEAD, POST'],
   ])('%s %s takes %s', async (method, path, allow) => {

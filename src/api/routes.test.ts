@@ -154,7 +154,10 @@ describe('vms', () => {
     [{ enable_balloon: true }, { memoryPolicy: 'balloon' }],
     [{ enable_balloon: true, memory_policy: 'balloon' }, { memoryPolicy: 'balloon' }],
     [{ enable_balloon: null, enable_faascale: null }, {}],
-    [{ enable_faascale: true, blocks: [512] }, { memoryPolicy: 'blocks', blocksMiB: [512] }],
+    [
+      { enable_faascale: true, blocks: [512] },
+      { memoryPolicy: 'blocks', blocksMiB: [512] },
+    ],
   ])('have the memory that %j asks for', async (body, input) => {
     await ok('POST', '/vms', { ...HELLO, ...body });
     expect(server.platform.calls.at(-1)).toEqual(['createVm', { functionName: 'hello', ...input }]);
