@@ -29,6 +29,7 @@ const GROUPS: Readonly<Record<string, string>> = {
   '': 'General',
   limits: 'limits: sizes and numbers of things',
   timeouts: 'timeouts: how long each wait may last',
+  placement: 'placement: where invocations go that name no microVM',
   pool: 'pool: microVMs started ahead of their invocations',
   vmm: 'vmm: the VMM processes',
 };

@@ -32,6 +32,7 @@ import type {
   VmInput,
   VmView,
 } from './types.js';
+import type { StarterDeps } from './starter.js';
 import type { Vm } from './vm.js';
 import { Vms } from './vms.js';
 import { WorkingSetAdmin } from './working-set-admin.js';
@@ -51,6 +52,8 @@ export interface PlatformDeps {
   readonly warnings?: readonly string[];
   /** Instead of asking the file systems how much is free. */
   readonly freeBytes?: FreeBytes;
+  /** The memory of a VM that has booted, where it follows the VM's instances. */
+  readonly openMemory?: NonNullable<StarterDeps['openMemory']>;
   /** Instead of the number of the host's processors. */
   readonly cpus?: number;
 }
@@ -123,7 +126,12 @@ class LocalPlatform implements Platform {
       snapshots: this.#snapshots,
       cpus: deps.cpus ?? availableParallelism(),
     });
-    this.#invocations = new Invocations({ ...shared, vms: this.#vms, pool: this.#pool });
+    this.#invocations = new Invocations({
+      ...shared,
+      vms: this.#vms,
+      pool: this.#pool,
+      snapshots: this.#snapshots,
+    });
   }
 
   /** Removes code drives that no function, VM or snapshot uses. */

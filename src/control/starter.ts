@@ -14,9 +14,11 @@ import {
   type ObservedSpec,
   type VmmDriver,
 } from '../vmm/index.js';
+import type { ElasticMemory, Grant } from './elastic.js';
 import { journalVm } from './journaling.js';
 import type { FunctionLogs } from './logs.js';
 import type { Restores } from './restores.js';
+import type { Slot } from './slots.js';
 import type { Vm, VmParts } from './vm.js';
 
 export interface StarterDeps {
@@ -27,6 +29,8 @@ export interface StarterDeps {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly restores: Restores;
+  /** The memory of a VM that has booted, where it follows the VM's instances. */
+  readonly openMemory?: (vm: Vm) => ElasticMemory | undefined;
 }
 
 /** A boot that ended so may succeed when tried again. */
@@ -69,10 +73,12 @@ export class Starter {
     if (vm.request.snapshot) {
       await this.#restore(vm, spec, parts);
       // Whoever waits for it already is served sooner without.
-      if (ahead && !vm.turns.taken) await this.#rehearse(vm);
+      if (ahead && !vm.slots.taken) await this.#rehearse(vm);
     } else {
       await this.#boot(vm, spec);
-      await this.ensureInstance(vm);
+      vm.elastic = this.#deps.openMemory?.(vm);
+      const [first] = vm.slots.all();
+      if (first) await this.ensureInstance(vm, first);
     }
     vm.mustLive();
   }
@@ -105,14 +111,46 @@ export class Starter {
     vm.asleep = true;
   }
 
-  /** The VM's live instance; a fresh one when it has none. @throws SparklerError HANDLER_*. */
-  async ensureInstance(vm: Vm): Promise<number> {
+  /** The slot's live instance; a fresh one when it has none. @throws SparklerError HANDLER_*. */
+  async ensureInstance(vm: Vm, slot: Slot): Promise<number> {
+    if (slot.instance !== undefined) return slot.instance;
+    slot.grant ??= await this.#grow(vm);
+    try {
+      return await this.#startInstance(vm, slot);
+    } catch (error) {
+      this.#vacated(vm, slot);
+      throw error;
+    }
+  }
+
+  async #startInstance(vm: Vm, slot: Slot): Promise<number> {
     const { session } = vm.live();
-    const { instance: alive } = vm;
-    if (alive !== undefined) return alive;
     const { runtime, handler, env } = vm.request.fn;
-    const { instance } = await session.startInstance({ runtime, handler, env });
+    const { instance } = await session.startInstance({
+      ...{ runtime, handler, env },
+      ...(slot.grant && { memMiB: slot.grant.memMiB }),
+      ...(slot.grant?.nodes && { nodes: slot.grant.nodes }),
+    });
+    // It may have ended since it was ready.
+    if (session.instances.includes(instance)) slot.instance = instance;
+    else this.#vacated(vm, slot);
     return instance;
+  }
+
+  /** Memory for one more instance, in a VM whose memory follows its instances. */
+  async #grow(vm: Vm): Promise<Grant | undefined> {
+    return vm.elastic?.grow(vm.request.fn.memMiB);
+  }
+
+  /** The slot's instance is gone: so is its memory. */
+  #vacated(vm: Vm, slot: Slot): void {
+    const { grant } = slot;
+    slot.grant = undefined;
+    grant?.release().catch((error: unknown) => {
+      // A VM that has ended has no memory left to give back.
+      if (vm.ending) return;
+      this.#deps.logger.warn({ vmId: vm.vmId, err: error }, 'memory could not be given back');
+    });
   }
 
   async #boot(vm: Vm, spec: ObservedSpec): Promise<void> {
@@ -173,6 +211,7 @@ export class Starter {
       throw error;
     });
     this.#open(vm, machine, 0).adopt(parts.instances);
+    vm.slots.adopt(parts.instances);
     await this.#deps.restores.confirm(loaded, restore);
     vm.asleep = true;
   }
@@ -181,6 +220,7 @@ export class Starter {
     const { config, logs } = this.#deps;
     const { timeouts, limits } = config;
     vm.machine = machine;
+    vm.slots.onVacated = (slot) => this.#vacated(vm, slot);
     vm.session = new GuestSession(machine.channel, {
       helloTimeoutMs,
       startTimeoutMs: timeouts.instanceStartMs,
@@ -191,6 +231,7 @@ export class Starter {
       logBytes: limits.invocationLogBytes,
       resultBytes: limits.resultBytes,
       onLog: (_instance, chunk) => logs.append(vm.functionName, chunk),
+      onExit: (instance) => vm.slots.vacate(instance),
     });
     return vm.session;
   }

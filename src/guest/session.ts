@@ -43,6 +43,8 @@ export interface GuestOptions {
   readonly resultBytes: number;
   /** Everything that instances print, as it comes, also between invocations. */
   readonly onLog?: (instance: number, chunk: Buffer) => void;
+  /** An instance has ended, whatever ended it; not when the session is over. */
+  readonly onExit?: (instance: number, exit: ExitInfo) => void;
 }
 
 const MAX_INSTANCE = 0xffff;
@@ -389,6 +391,7 @@ export class GuestSession {
     this.#instances.delete(instance.number);
     instance.pending?.call.reject(instance.exitError(exit));
     instance.gone.resolve(exit);
+    this.#options.onExit?.(instance.number, exit);
   }
 
   #restored(frame: Frame): void {

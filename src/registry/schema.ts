@@ -31,6 +31,8 @@ export const MIGRATIONS: readonly string[] = [
     created_at INTEGER NOT NULL
   ) STRICT;
   `,
+  // Where a function's invocations go, JSON; null: as the configuration says.
+  'ALTER TABLE functions ADD COLUMN placement TEXT;',
 ];
 
 /**

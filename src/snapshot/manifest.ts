@@ -33,6 +33,8 @@ export interface SnapshotManifest {
   readonly imageId: string;
   readonly kernelId: string;
   readonly codeId: string;
+  /** Which settings of the function its instances were started with; absent: not known. */
+  readonly settingsId?: string;
   readonly vcpus: number;
   readonly memMiB: number;
   readonly kernelArgs: string;
