@@ -49,6 +49,7 @@ export const ERROR_KINDS = {
   SNAPSHOT_UNUSABLE: caller(409),
   VM_WRONG_STATE: caller(409),
   OPERATION_UNSUPPORTED: caller(409),
+  NO_PLACE: { status: 409, fault: 'caller', retryable: true },
   FUNCTION_NOT_FROZEN: { status: 409, fault: 'function', retryable: true },
   // The function did it.
   HANDLER_NOT_FOUND: fn(),

@@ -7,6 +7,7 @@ import { compact, given } from './compact.js';
 import type { Api, ApiContext } from './context.js';
 import { brokenJsonPosition, describePosition } from './json.js';
 import { restoreChoice, restoreFields, RestoreResult, restoreToWire } from './restore-fields.js';
+import { orderField, PlacementResult, placementToWire } from './placement-fields.js';
 import { bodyErrorAnswers, later, name, optionalName, ref } from './wire.js';
 
 function invocationInput({ timeouts }: Config) {
@@ -27,13 +28,17 @@ function invocationInput({ timeouts }: Config) {
           description: "Shortens the function's own time limit, never extends it; ms.",
         }),
       ),
+      placement: orderField(
+        'Without `vmId` and `ssId`: the places to try, instead of the function\'s. `["cold"]` boots a VM.',
+      ),
       ...restoreFields,
       namespace: later('string', ['', null], 'The network slot'),
     },
     {
       $id: 'Invocation',
       additionalProperties: false,
-      description: 'An invocation. Neither `vmId` nor `ssId`: cold, in a VM booted for it.',
+      description:
+        'An invocation. Neither `vmId` nor `ssId`: it goes where the rules of its function say; `placement` in the answer says why.',
     },
   );
 }
@@ -63,10 +68,12 @@ const InvocationResult = Type.Object(
     traceId: Type.String({
       description: 'Its trace: that of the `traceparent` header, else a new one.',
     }),
-    startKind: Type.Enum(['cold', 'snapshot', 'warm'], {
+    startKind: Type.Enum(['warm', 'vertical', 'snapshot', 'cold'], {
       type: 'string',
-      description: 'How the invocation got its instance.',
+      description:
+        'How the invocation got its instance: `warm`, one that was there; `vertical`, a new one in a VM that ran; `snapshot`, in a VM restored for it; `cold`, in a VM booted for it.',
     }),
+    placement: Type.Optional(PlacementResult),
     pooled: Type.Optional(
       Type.Boolean({
         description:
@@ -99,6 +106,7 @@ function outputToWire(output: InvocationOutput): Static<typeof InvocationResult>
     vmId: output.vmId,
     traceId: output.traceId,
     startKind: output.startKind,
+    ...(output.placement && { placement: placementToWire(output.placement) }),
     ...(output.pooled && { pooled: true }),
     handlerMs: output.handlerMs,
     phases: output.phases,
@@ -131,6 +139,7 @@ const ERRORS = [
   'FUNCTION_MISMATCH',
   'VM_NOT_FOUND',
   'VM_WRONG_STATE',
+  'NO_PLACE',
   'SNAPSHOT_NOT_FOUND',
   'SNAPSHOT_UNUSABLE',
   'OPERATION_UNSUPPORTED',
@@ -169,13 +178,13 @@ export function invocationRoutes(app: Api, { platform, config }: ApiContext): vo
         tags: ['invocations'],
         summary: 'Invoke a function',
         description:
-          'With `vmId` warm in that VM; else with `ssId` in a VM restored from that snapshot; else cold.',
+          "With `vmId` warm in that VM; else with `ssId` in a VM restored from that snapshot; else where the function's placement says.",
         body: ref(input),
         response: { 200: ref(InvocationResult), ...bodyErrorAnswers(...ERRORS) },
       },
     },
     async (request) => {
-      const { func_name, vmId, ssId, params, timeout_ms } = request.body;
+      const { func_name, vmId, ssId, params, timeout_ms, placement } = request.body;
       const event = given(params);
       checkParams(event);
       const output = await platform.invoke(
@@ -184,6 +193,7 @@ export function invocationRoutes(app: Api, { platform, config }: ApiContext): vo
           vmId: given(vmId),
           ssId: given(ssId),
           params: event,
+          placement,
           restore: restoreChoice(request.body),
           timeoutMs: timeout_ms,
           traceId: request.id,

@@ -103,6 +103,11 @@ describe('a body', () => {
     ['/invocations', { ...FN, params: { a: 1 } }, 'params', 'must be a string, is an object'],
     ['/invocations', { ...FN, timeout_ms: 0 }, 'timeout_ms', 'must be at least 1'],
     ['/invocations', { ...FN, vmid: 'x' }, 'vmid', 'is not a field'],
+    ['/invocations', { ...FN, placement: [] }, 'placement', 'must'],
+    ['/invocations', { ...FN, placement: ['hot'] }, 'placement.0', 'must be one of'],
+    ['/invocations', { ...FN, placement: ['cold', 'cold'] }, 'placement', 'must'],
+    ['/functions', { ...FN, max_instances: 0 }, 'max_instances', 'must be at least 1'],
+    ['/functions', { ...FN, max_vms: 65 }, 'max_vms', 'must be at most 64'],
   ])('%s %j is refused for %s', async (path, body, field, reason) => {
     const { json } = await refused('INVALID_REQUEST', 'POST', path, body);
     expect(json['field']).toBe(field);

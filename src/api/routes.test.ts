@@ -61,6 +61,19 @@ describe('functions', () => {
     expect(await ok('GET', '/functions/hello')).toEqual(made);
   });
 
+  it('have rules for where their invocations go', async () => {
+    const rules = { placement: ['warm', 'cold'], max_instances: 3, max_vms: 2 };
+    expect(await ok('POST', '/functions', { ...HELLO, ...rules })).toMatchObject(rules);
+    expect(server.platform.calls.at(-1)?.[1]).toEqual({
+      name: 'hello',
+      placement: { order: ['warm', 'cold'], maxInstances: 3, maxVms: 2 },
+    });
+    const made = await ok('POST', '/functions', { ...HELLO, max_vms: 5 });
+    expect(made).toMatchObject({ ...rules, max_vms: 5 });
+    const plain = await ok('POST', '/functions', { func_name: 'plain' });
+    for (const field of Object.keys(rules)) expect(plain).not.toHaveProperty(field);
+  });
+
   it('may be created twice', async () => {
     await ok('POST', '/functions', HELLO);
     await ok('POST', '/functions', HELLO);
@@ -279,6 +292,17 @@ describe('invocations', () => {
       timeoutMs: 500,
       traceId: answer['traceId'],
     });
+  });
+
+  it('say why they went where they went, and take the places to try', async () => {
+    const placement = {
+      why: 'a VM was booted for it',
+      passed: [{ place: 'warm' as const, why: 'no VM' }],
+    };
+    server.platform.onInvoke = () => ({ startKind: 'vertical', placement });
+    const answer = await ok('POST', '/invocations', { ...HELLO, placement: ['vertical', 'cold'] });
+    expect(answer).toMatchObject({ startKind: 'vertical', placement });
+    expect(server.platform.calls.at(-1)?.[1]).toMatchObject({ placement: ['vertical', 'cold'] });
   });
 
   it('keep every phase', async () => {

@@ -95,6 +95,18 @@ describe('invoke', () => {
     expect(json).toMatchObject({ restore: { strategy: 'populate', populated_pages: 1200 } });
   });
 
+  it('takes the places to try, and says why it went where it went', async () => {
+    server.platform.onInvoke = () => ({
+      placement: {
+        why: 'an instance was idle',
+        passed: [{ place: 'snapshot', why: 'there is none' }],
+      },
+    });
+    const { stderr } = await run('invoke hello --placement snapshot,warm');
+    expect(lastInput()).toMatchObject({ placement: ['snapshot', 'warm'] });
+    expect(stderr).toContain('placed: an instance was idle; not snapshot: there is none\n');
+  });
+
   it('takes the event from an option, a file or stdin', async () => {
     const file = join(dir, 'event.json');
     writeFileSync(file, '{"from":"file"}');
@@ -114,6 +126,9 @@ describe('invoke', () => {
     ['invoke hello --vm a --snapshot b', 'give only one of --vm'],
     ['invoke hello --strategy reap', 'how to restore needs a snapshot'],
     ['invoke hello --snapshot a --strategy fast', 'Allowed choices are vanilla'],
+    ['invoke hello --placement hot', 'hot is not understood; name some of warm,vertical'],
+    ['invoke hello --placement cold,cold', 'each once'],
+    ['invoke hello --vm a --placement cold', 'leave --placement out'],
     ['invoke hello --timeout 5', '5 is not a time like'],
     ['invoke hello --event-file /does/not/exist', 'cannot be read'],
     ['invoke hello --event {x}', 'params: must be a string of JSON'],

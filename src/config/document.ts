@@ -31,6 +31,7 @@ const GROUPS: Readonly<Record<string, string>> = {
   '': 'General',
   limits: 'limits: sizes and numbers of things',
   timeouts: 'timeouts: how long each wait may last',
+  placement: 'placement: where invocations go that name no microVM',
   pool: 'pool: microVMs started ahead of their invocations',
   memory: "memory: how a running microVM's memory follows its instances",
   vmm: 'vmm: the VMM processes',

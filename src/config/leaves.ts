@@ -25,6 +25,7 @@ interface Node {
   readonly default?: unknown;
   readonly minimum?: number;
   readonly maximum?: number;
+  readonly items?: { readonly enum?: readonly string[] };
 }
 
 /** `tbSizeMiB` becomes `TB_SIZE_MIB`. */
@@ -48,6 +49,7 @@ function kindOf(node: Node): LeafKind {
 function rangeOf(node: Node): string {
   if (node.enum) return node.enum.join(', ');
   if (node.type === 'boolean') return 'true, false';
+  if (node.items?.enum) return `some of ${node.items.enum.join(', ')}`;
   if (node.minimum !== undefined && node.maximum !== undefined) {
     return `${node.minimum} to ${node.maximum}`;
   }

@@ -19,6 +19,7 @@ const limits = Type.Object(
     codeFileBytes: count(128 * MiB, 16 * GiB, 'One file of that archive, unpacked, bytes.'),
     codeEntries: count(20_000, 1_000_000, 'Files and folders in that archive.'),
     maxVms: count(64, 10_000, 'MicroVMs alive at once.'),
+    maxInstancesPerVm: count(64, 1_024, 'Instances in one microVM that a function may ask for.'),
     maxRecordings: count(
       8,
       64,
@@ -85,6 +86,34 @@ const timeouts = Type.Object(
     httpKeepAliveMs: wait(60_000, 'Until an idle HTTP connection is closed, ms.'),
   },
   { default: {}, additionalProperties: false, description: 'How long each wait may last.' },
+);
+
+const placement = Type.Object(
+  {
+    order: Type.Array(Type.Enum(['warm', 'vertical', 'snapshot', 'cold']), {
+      default: ['warm', 'vertical', 'snapshot', 'cold'],
+      minItems: 1,
+      uniqueItems: true,
+      description:
+        'The places that are tried, in this order: an idle instance (`warm`), a new instance in a microVM that runs (`vertical`), the newest usable snapshot (`snapshot`), a boot (`cold`). What is left out is not used.',
+    }),
+    maxInstancesPerVm: count(
+      8,
+      1_024,
+      'Instances of the function in one microVM. More than one needs a memory policy that grows.',
+    ),
+    maxVmsPerFunction: count(
+      64,
+      10_000,
+      'MicroVMs of the function beyond which none is restored or booted for an invocation that names none.',
+    ),
+  },
+  {
+    default: {},
+    additionalProperties: false,
+    description:
+      'Where invocations go that name no microVM and no snapshot, unless their function says otherwise.',
+  },
 );
 
 const pool = Type.Object(
@@ -199,6 +228,7 @@ export const ConfigSchema = Type.Object(
     ),
     limits,
     timeouts,
+    placement,
     pool,
     memory,
     vmm,

@@ -4,6 +4,7 @@ import type { Readable } from 'node:stream';
 import type { Config } from '../config/index.js';
 import { SparklerError } from '../errors.js';
 import type { Registry } from '../registry/index.js';
+import type { ElasticMemory } from '../memory/index.js';
 import type { SnapshotStore } from '../snapshot/index.js';
 import { Metrics, type Logger } from '../telemetry/index.js';
 import { within, type VmmDriver } from '../vmm/index.js';
@@ -58,6 +59,8 @@ export interface PlatformDeps {
   readonly warnings?: readonly string[];
   /** Instead of asking the file systems how much is free. */
   readonly freeBytes?: FreeBytes;
+  /** Instead of the memory that a VM's policy gives it; undefined: that one after all. */
+  readonly openMemory?: (vm: Vm) => ElasticMemory | undefined;
   /** Instead of the number of the host's processors. */
   readonly cpus?: number;
 }
@@ -104,18 +107,20 @@ class LocalPlatform implements Platform {
       codeInUse: (name, codeId) => this.#codeInUse(name, codeId),
     });
     const restores = new Restores(deps);
+    const memories = new VmMemories(deps);
     const shared = {
       ...deps,
       restores,
       ledger,
       functions: this.#functions,
       metrics: this.#metrics,
-      memories: new VmMemories(deps),
     };
     this.#snapshots = new Snapshots({ ...shared, vms: () => this.#vms });
     this.#vms = new Vms({
       ...shared,
       journal: deps.registry.journal,
+      memories,
+      openMemory: async (vm) => deps.openMemory?.(vm) ?? memories.open(vm),
       logs: this.#logs,
       snapshot: (ssId) => this.#snapshots.get(ssId),
     });
@@ -131,7 +136,12 @@ class LocalPlatform implements Platform {
       snapshots: this.#snapshots,
       cpus: deps.cpus ?? availableParallelism(),
     });
-    this.#invocations = new Invocations({ ...shared, vms: this.#vms, pool: this.#pool });
+    this.#invocations = new Invocations({
+      ...shared,
+      vms: this.#vms,
+      pool: this.#pool,
+      snapshots: this.#snapshots,
+    });
   }
 
   /** Removes code drives that no function, VM or snapshot uses. */

@@ -14,10 +14,11 @@ import {
   type ObservedSpec,
   type VmmDriver,
 } from '../vmm/index.js';
+import type { ElasticMemory, Grant } from '../memory/index.js';
 import { journalVm } from './journaling.js';
 import type { FunctionLogs } from './logs.js';
 import type { Restores } from './restores.js';
-import type { VmMemories } from './vm-memory.js';
+import type { Slot } from './slots.js';
 import type { Vm, VmParts } from './vm.js';
 
 export interface StarterDeps {
@@ -28,7 +29,8 @@ export interface StarterDeps {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly restores: Restores;
-  readonly memories: VmMemories;
+  /** The memory of a VM that has come up. */
+  readonly openMemory: (vm: Vm) => Promise<ElasticMemory>;
 }
 
 /** A boot that ended so may succeed when tried again. */
@@ -71,11 +73,12 @@ export class Starter {
     if (vm.request.snapshot) {
       await this.#restore(vm, spec, parts);
       // Whoever waits for it already is served sooner without.
-      if (ahead && !vm.turns.taken) await this.#rehearse(vm);
+      if (ahead && !vm.slots.taken) await this.#rehearse(vm);
     } else {
       await this.#boot(vm, spec);
-      vm.elastic = await this.#deps.memories.open(vm);
-      await this.ensureInstance(vm);
+      vm.elastic = await this.#deps.openMemory(vm);
+      const [first] = vm.slots.all();
+      if (first) await this.ensureInstance(vm, first);
     }
     vm.mustLive();
   }
@@ -91,8 +94,8 @@ export class Starter {
     await machine.resume();
     const resumed = performance.now();
     await confirmed;
+    vm.elastic ??= await this.#deps.openMemory(vm);
     vm.asleep = false;
-    vm.elastic ??= await this.#deps.memories.open(vm);
     return resumed;
   }
 
@@ -109,24 +112,47 @@ export class Starter {
     vm.asleep = true;
   }
 
-  /** The VM's live instance; a fresh one when it has none. @throws SparklerError HANDLER_*. */
-  async ensureInstance(vm: Vm): Promise<number> {
-    const { session } = vm.live();
-    const { instance: alive } = vm;
-    if (alive === undefined) {
-      await vm.grant?.release();
-      vm.grant = undefined;
-    }
+  /** The slot's live instance; a fresh one when it has none. @throws SparklerError HANDLER_*. */
+  async ensureInstance(vm: Vm, slot: Slot): Promise<number> {
     // One that was in a snapshot has none yet.
-    const grant = (vm.grant ??= await vm.elastic?.grow(vm.request.memory.instanceMiB));
-    if (alive !== undefined) return alive;
+    slot.grant ??= await this.#grow(vm);
+    if (slot.instance !== undefined) return slot.instance;
+    try {
+      return await this.#startInstance(vm, slot);
+    } catch (error) {
+      this.#vacated(vm, slot);
+      throw error;
+    }
+  }
+
+  async #startInstance(vm: Vm, slot: Slot): Promise<number> {
+    const { session } = vm.live();
     const { runtime, handler, env } = vm.request.fn;
     const { instance } = await session.startInstance({
       ...{ runtime, handler, env },
-      ...(grant && { memMiB: grant.memMiB }),
-      ...(grant?.nodes && { nodes: grant.nodes }),
+      ...(slot.grant && { memMiB: slot.grant.memMiB }),
+      ...(slot.grant?.nodes && { nodes: slot.grant.nodes }),
     });
+    // It may have ended since it was ready.
+    if (session.instances.includes(instance)) slot.instance = instance;
+    else this.#vacated(vm, slot);
     return instance;
+  }
+
+  /** Memory for one more instance, in a VM whose memory follows its instances. */
+  async #grow(vm: Vm): Promise<Grant | undefined> {
+    return vm.elastic?.grow(vm.request.memory.instanceMiB);
+  }
+
+  /** The slot's instance is gone: so is its memory. */
+  #vacated(vm: Vm, slot: Slot): void {
+    const { grant } = slot;
+    slot.grant = undefined;
+    grant?.release().catch((error: unknown) => {
+      // A VM that has ended has no memory left to give back.
+      if (vm.ending) return;
+      this.#deps.logger.warn({ vmId: vm.vmId, err: error }, 'memory could not be given back');
+    });
   }
 
   async #boot(vm: Vm, spec: ObservedSpec): Promise<void> {
@@ -187,6 +213,7 @@ export class Starter {
       throw error;
     });
     this.#open(vm, machine, 0).adopt(parts.instances);
+    vm.slots.adopt(parts.instances);
     await this.#deps.restores.confirm(loaded, restore);
     vm.asleep = true;
   }
@@ -195,6 +222,7 @@ export class Starter {
     const { config, logs } = this.#deps;
     const { timeouts, limits } = config;
     vm.machine = machine;
+    vm.slots.onVacated = (slot) => this.#vacated(vm, slot);
     vm.session = new GuestSession(machine.channel, {
       helloTimeoutMs,
       startTimeoutMs: timeouts.instanceStartMs,
@@ -205,6 +233,7 @@ export class Starter {
       logBytes: limits.invocationLogBytes,
       resultBytes: limits.resultBytes,
       onLog: (_instance, chunk) => logs.append(vm.functionName, chunk),
+      onExit: (instance) => vm.slots.vacate(instance),
     });
     return vm.session;
   }

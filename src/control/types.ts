@@ -7,12 +7,13 @@ import type { MemoryPlan, MemorySummary, MemoryView, PolicyName } from '../memor
 import type { RegionSettings, RestoreOptions, StrategyName } from '../snapshot/index.js';
 import type { Accelerator, PagingStats, VmState } from '../vmm/index.js';
 import type { StrategyChoice } from './chooser.js';
+import type { Passed, Place, PlacementRules } from './placement.js';
 import type { WorkingSetPlatform } from './working-set-types.js';
 
 export type RuntimeName = 'python3' | 'nodejs';
 
 /** How an invocation got its instance. */
-export type StartKind = 'cold' | 'snapshot' | 'warm';
+export type StartKind = Place;
 
 /** What a caller may say of a function; everything but the name has a default. */
 export interface FunctionInput {
@@ -28,6 +29,8 @@ export interface FunctionInput {
   readonly timeoutMs?: number;
   /** How its snapshots are restored when an invocation does not say. */
   readonly restoreStrategy?: StrategyChoice;
+  /** Where its invocations go that name no VM and no snapshot; what is left out keeps its value. */
+  readonly placement?: Partial<PlacementRules>;
 }
 
 /** How a snapshot is to be restored. */
@@ -49,6 +52,8 @@ export interface RestoreInfo extends PagingStats {
 
 /** A function as the registry keeps it. */
 export interface FunctionRecord extends Required<FunctionInput> {
+  /** What is absent is as the configuration says now. */
+  readonly placement: Partial<PlacementRules>;
   /** Sha-256 of the uploaded archive's drive image; undefined until code was uploaded. */
   readonly codeId?: string;
   /** Bytes of the code drive. */
@@ -153,6 +158,8 @@ export interface SnapshotRecord {
   readonly image: string;
   readonly kernel: string;
   readonly codeId: string;
+  /** Which settings of the function its instances were started with; absent: not known. */
+  readonly settingsId?: string;
   /** VMM name and version. */
   readonly version: string;
   readonly regions: RegionSettings;
@@ -195,6 +202,8 @@ export interface InvocationInput {
   /** How `ssId` is restored; default: as the function says. */
   readonly restore?: RestoreChoice;
   readonly namespace?: string;
+  /** Without `vmId` and `ssId`: the places to try, instead of the function's. */
+  readonly placement?: readonly Place[];
   /** Shortens the function's own limit, never extends it. */
   readonly timeoutMs?: number;
   /** 32 hexadecimal digits: the caller's trace, or the one that the API gave the request. */
@@ -216,10 +225,20 @@ export interface InvocationPhases {
   readonly firstResponse: number;
 }
 
+/** Why an invocation went where it went. */
+export interface PlacementInfo {
+  /** Why there. */
+  readonly why: string;
+  /** The places that were tried before, in order, and why each was not open. */
+  readonly passed: readonly Passed[];
+}
+
 export interface InvocationOutput {
   readonly vmId: string;
   readonly traceId: string;
   readonly startKind: StartKind;
+  /** Only of one that named neither a VM nor a snapshot. */
+  readonly placement?: PlacementInfo;
   /** Its VM was taken from the pool. */
   readonly pooled?: true;
   /** What the handler returned, as JSON text. */

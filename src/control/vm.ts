@@ -5,10 +5,11 @@ import type { GuestSession } from '../guest/index.js';
 import { asSparklerError, SparklerError, type ErrorCode } from '../errors.js';
 import type { VmEnd } from '../telemetry/index.js';
 import type { Accelerator, Drive, Machine, MachineSpec, VmStats } from '../vmm/index.js';
-import type { ElasticMemory, Grant, MemoryPlan } from '../memory/index.js';
+import type { ElasticMemory, MemoryPlan } from '../memory/index.js';
 import type { Reservation } from './disk.js';
-import { Turns } from './turns.js';
 import type { ImageInfo, KernelInfo } from './ports.js';
+import { settingsIdOf } from './settings.js';
+import { Slots } from './slots.js';
 import type { LoadedSnapshot, PreparedRestore, StrategyName } from '../snapshot/index.js';
 import type { FunctionRecord, RestoreChoice, SnapshotRecord, VmView } from './types.js';
 import { withConsole } from './errors.js';
@@ -76,12 +77,10 @@ export class Vm {
   readonly request: VmRequest;
   readonly dir: string;
   readonly createdAt = Date.now();
-  /** Invocations and snapshots of this VM, one at a time. */
-  readonly turns = new Turns();
+  /** The places of its instances, and the line of invocations and snapshots that wait for them. */
+  readonly slots = new Slots();
   /** Its memory, from the moment that its guest has come up. */
   elastic: ElasticMemory | undefined;
-  /** What of it the instance has. */
-  grant: Grant | undefined;
   /** Disk space that is kept for it. */
   reservation: Reservation | undefined;
   /** Open entries of the journal that end with this VM. */
@@ -132,6 +131,15 @@ export class Vm {
     this.#settleStarted(start);
   }
 
+  /** Which settings its instances were started with; undefined: of an old snapshot, unknown. */
+  get settingsId(): string | undefined {
+    const { snapshot, fn } = this.request;
+    return snapshot ? snapshot.settingsId : settingsIdOf(fn);
+  }
+  /** What its guest may come to use as it is now, MiB. */
+  get promisedMiB(): number {
+    return this.elastic?.promisedMiB ?? this.request.memMiB;
+  }
   get functionName(): string {
     return this.request.fn.name;
   }
@@ -181,11 +189,6 @@ export class Vm {
     const known = asSparklerError(error);
     if (known.kind.fault !== 'guest' && known.code !== 'VMM_FAILED') return known;
     return withConsole(known, this.console(), this.#consoleAnswerBytes);
-  }
-
-  /** The instance that serves, undefined when it is gone. */
-  get instance(): number | undefined {
-    return this.session?.instances[0];
   }
 
   /** @throws what the VM is being ended with. */
@@ -276,7 +279,7 @@ export class Vm {
       path: this.dir,
       ...(machine?.pid !== undefined && { pid: machine.pid }),
       invocations: this.invocations,
-      busy: this.turns.taken,
+      busy: this.slots.taken,
       ...(this.pooled && { pooled: true }),
       createdAt: this.createdAt,
       ...(residentBytes !== undefined && { residentBytes }),

@@ -111,7 +111,7 @@ describe('looking at VMs', () => {
       faults: () => (++starts === 2 ? { fail: ['stats'] } : undefined),
     });
     const first = await bed.platform.invoke(hello);
-    const second = await bed.platform.invoke(hello);
+    const second = await bed.platform.invoke({ ...hello, placement: ['cold'] });
     const views = await bed.platform.listVms();
     expect(views.map(({ vmId }) => vmId)).toEqual([first.vmId, second.vmId]);
     expect(views.map(({ residentBytes }) => residentBytes)).toEqual([0, undefined]);

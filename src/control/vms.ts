@@ -9,11 +9,14 @@ import type { Functions } from './functions.js';
 import { whole } from './function-input.js';
 import { newId } from './ids.js';
 import { Starter, type StarterDeps } from './starter.js';
+import type { Slot } from './slots.js';
 import type { SnapshotRecord, VmInput } from './types.js';
+import type { VmMemories } from './vm-memory.js';
 import { Vm, type Pooled, type VmRequest } from './vm.js';
 
 export interface VmsDeps extends StarterDeps, AdmissionDeps {
   readonly functions: Functions;
+  readonly memories: VmMemories;
   /** @throws SparklerError SNAPSHOT_NOT_FOUND */
   readonly snapshot: (ssId: string) => SnapshotRecord;
 }
@@ -125,6 +128,16 @@ export class Vms {
     return ending;
   }
 
+  /** Ends the instance of a slot whose turn the caller has; the VM goes on. */
+  async endInstance(vm: Vm, { instance }: Slot): Promise<void> {
+    if (instance === undefined || vm.ending) return;
+    const { session } = vm.live();
+    // A guest that does not end it ends the session, and the VM with it.
+    await session.kill(instance).catch((error: unknown) => {
+      this.#deps.logger.warn({ vmId: vm.vmId, instance, err: error }, 'an instance stays');
+    });
+  }
+
   /** Refuses new VMs and ends all there are, within `shutdownMs`. */
   async close(error: SparklerError): Promise<void> {
     this.#closed = error;
@@ -171,11 +184,22 @@ export class Vms {
     });
   }
 
+  /** Why no VM can be made for an invocation now; undefined: one can. */
+  whyFull(): string | undefined {
+    if (!this.#isFull() || this.#mayGiveWay(undefined)) return undefined;
+    return `there are ${this.#vms.size} VMs, which is the limit (limits.maxVms)`;
+  }
+
+  #isFull(): boolean {
+    const { maxVms } = this.#deps.config.limits;
+    return this.all().filter((vm) => !vm.givesWay).length >= maxVms;
+  }
+
   /** `room` settles when the VM that it takes the place of is gone. */
   #register(request: VmRequest, pooled: Pooled | undefined): { vm: Vm; room?: Promise<void> } {
     if (this.#closed) throw this.#closed;
     const { config } = this.#deps;
-    const isFull = this.all().filter((vm) => !vm.givesWay).length >= config.limits.maxVms;
+    const isFull = this.#isFull();
     const before = isFull ? this.#mayGiveWay(pooled) : undefined;
     if (isFull && before === undefined) {
       throw new SparklerError(
@@ -244,7 +268,7 @@ export class Vms {
     // What was just recorded is worth the moment that it takes to be stored; it has its own limit.
     if (vm.endsOnPurpose) await vm.finishing;
     restores.abandon(vm);
-    vm.turns.close(error);
+    vm.slots.close(error);
     // It begins nothing more; what is under way ends with the session and the machine.
     void vm.elastic?.close();
     vm.session?.close();
@@ -291,7 +315,7 @@ export class Vms {
     const before = performance.now() - idleVmMs;
     for (const vm of this.#vms.values()) {
       // The pool ends its own.
-      if (vm.pooled || !vm.isStarted || vm.ending || vm.turns.taken || vm.usedAt > before) continue;
+      if (vm.pooled || !vm.isStarted || vm.ending || vm.slots.taken || vm.usedAt > before) continue;
       const error = notFound.vm(vm.vmId, `it was ended after ${idleVmMs} ms without work`);
       void this.end(vm, 'idle', error);
     }

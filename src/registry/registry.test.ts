@@ -18,6 +18,7 @@ const fn: StoredFunction = {
   handler: 'app.handler',
   env: { A: 'ü' },
   restoreStrategy: 'vanilla',
+  placement: {},
   timeoutMs: 1000,
   createdAt: 1,
   updatedAt: 2,
@@ -86,6 +87,31 @@ describe('the registry', () => {
     expect(second.snapshots()).toEqual([]);
     expect(second.journal.entries()).toEqual([]);
     second.close();
+  });
+
+  it("keeps a function's placement in a column of its own, which older registries lack", () => {
+    const db = new Database(join(dir, 'registry.sqlite'));
+    const before: Partial<StoredFunction> = { ...fn };
+    Reflect.deleteProperty(before, 'placement');
+    db.exec(MIGRATIONS[0] ?? '');
+    db.prepare('INSERT INTO functions VALUES (?, ?, ?, ?)').run(
+      'hello',
+      null,
+      JSON.stringify(before),
+      1,
+    );
+    db.pragma('user_version = 1');
+    db.close();
+    const registry = Registry.open(dir);
+    expect(registry.functions()).toEqual([fn]);
+    const placement = { order: ['cold'], maxVms: 3 } as const;
+    registry.putFunction({ ...fn, placement });
+    registry.close();
+    const again = Registry.open(dir);
+    expect(again.functions()).toEqual([{ ...fn, placement }]);
+    again.putFunction(fn);
+    expect(again.functions()).toEqual([fn]);
+    again.close();
   });
 
   it('refuses a second daemon in the same process at once and names the folder', () => {

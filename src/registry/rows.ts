@@ -12,6 +12,12 @@ export interface StoredFunction {
   readonly env: Readonly<Record<string, string>>;
   readonly timeoutMs: number;
   readonly restoreStrategy: 'vanilla' | 'cached' | 'reap' | 'faasnap' | 'populate' | 'auto';
+  /** Where its invocations go; what is absent is as the configuration says. A column of its own. */
+  readonly placement: {
+    readonly order?: readonly ('warm' | 'vertical' | 'snapshot' | 'cold')[];
+    readonly maxInstances?: number;
+    readonly maxVms?: number;
+  };
   readonly codeId?: string;
   readonly codeBytes?: number;
   readonly createdAt: number;
@@ -46,6 +52,8 @@ export interface StoredSnapshot {
   readonly image: string;
   readonly kernel: string;
   readonly codeId: string;
+  /** Which settings of the function its instances were started with; absent: not known. */
+  readonly settingsId?: string;
   readonly version: string;
   readonly regions: {
     readonly record: boolean;

@@ -40,6 +40,8 @@ export const MIGRATIONS: readonly string[] = [
     DELETE FROM memory_peaks WHERE function_name = OLD.name;
   END;
   `,
+  // Where a function's invocations go, JSON; null: as the configuration says.
+  'ALTER TABLE functions ADD COLUMN placement TEXT;',
 ];
 
 /**

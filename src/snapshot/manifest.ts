@@ -34,6 +34,8 @@ export interface SnapshotManifest {
   readonly imageId: string;
   readonly kernelId: string;
   readonly codeId: string;
+  /** Which settings of the function its instances were started with; absent: not known. */
+  readonly settingsId?: string;
   readonly vcpus: number;
   readonly memMiB: number;
   /** What its memory is made of beside that, and how it follows instances; absent: it is static. */

@@ -13,6 +13,7 @@ import {
   type Platform,
 } from '../../src/control/index.js';
 import { SparklerError } from '../../src/errors.js';
+import type { FakeMemory } from './fake-memory.js';
 import { reclaim, Registry } from '../../src/registry/index.js';
 import { scanSnapshots, SnapshotStore, type ScanResult } from '../../src/snapshot/index.js';
 import { createLogger } from '../../src/telemetry/index.js';
@@ -47,6 +48,8 @@ export interface TestOptions {
   readonly freeBytes?: (folder: string) => Promise<number>;
   /** Gets the log's warnings. */
   readonly warn?: (message: string) => void;
+  /** The memory of the VM that boots as the nth, from 1 on. */
+  readonly memory?: (nth: number) => FakeMemory | undefined;
   /** Processors of the host, instead of the real ones; default 1. */
   readonly cpus?: number;
 }
@@ -149,11 +152,13 @@ export async function testPlatform(options: TestOptions = {}): Promise<TestPlatf
   const scan = await scanSnapshots(registry, store, names);
   const driver = testDriver(options);
   const images = testImages(config, options.image, options.kernel);
+  let booted = 0;
   const platform = await createPlatform({
     ...{ config, registry, driver, images, store, logger, reclaimed },
     version: 'test',
     acceleratorReason: 'a test',
     ...(options.freeBytes && { freeBytes: options.freeBytes }),
+    openMemory: () => options.memory?.(++booted),
     cpus: options.cpus ?? 1,
   });
   if (options.dataDir === undefined) await deploy(platform, 'hello');

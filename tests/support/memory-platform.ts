@@ -92,6 +92,7 @@ export class MemoryPlatform implements Platform {
       createdAt: EPOCH,
       ...before,
       ...input,
+      placement: { ...before?.placement, ...input.placement },
       updatedAt: EPOCH,
     };
     this.functions.set(input.name, record);

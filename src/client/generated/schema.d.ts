@@ -124,7 +124,7 @@ export interface paths {
         put?: never;
         /**
          * Invoke a function
-         * @description With `vmId` warm in that VM; else with `ssId` in a VM restored from that snapshot; else cold.
+         * @description With `vmId` warm in that VM; else with `ssId` in a VM restored from that snapshot; else where the function's placement says.
          */
         post: operations["invoke"];
         delete?: never;
@@ -390,7 +390,7 @@ export interface components {
              * @description Which error it is; docs/errors.md lists them.
              * @enum {string}
              */
-            code: "INVALID_REQUEST" | "INVALID_PARAMS" | "INVALID_ARCHIVE" | "INVALID_CONFIG" | "UNSUPPORTED_FIELD" | "PATH_NOT_ALLOWED" | "MEMORY_TOO_SMALL" | "LIMIT_EXCEEDED" | "HOST_NOT_ALLOWED" | "ORIGIN_NOT_ALLOWED" | "ROUTE_NOT_FOUND" | "FUNCTION_NOT_FOUND" | "IMAGE_NOT_FOUND" | "KERNEL_NOT_FOUND" | "VM_NOT_FOUND" | "SNAPSHOT_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "UNSUPPORTED_MEDIA_TYPE" | "BODY_TOO_LARGE" | "ARCHIVE_TOO_LARGE" | "HEADERS_TOO_LARGE" | "FUNCTION_HAS_NO_CODE" | "FUNCTION_IN_USE" | "FUNCTION_MISMATCH" | "SNAPSHOT_IN_USE" | "SNAPSHOT_UNUSABLE" | "VM_WRONG_STATE" | "OPERATION_UNSUPPORTED" | "FUNCTION_NOT_FROZEN" | "HANDLER_NOT_FOUND" | "HANDLER_FAILED" | "HANDLER_EXITED" | "HANDLER_OUT_OF_MEMORY" | "HANDLER_TIMEOUT" | "RESULT_NOT_JSON" | "RESULT_TOO_LARGE" | "GUEST_NOT_READY" | "GUEST_PANICKED" | "GUEST_PROTOCOL" | "VM_DIED" | "RESIZE_TIMED_OUT" | "STORAGE_FULL" | "NO_MEMORY_BLOCK" | "TOO_MANY_VMS" | "TOO_MANY_REQUESTS" | "DEPENDENCY_MISSING" | "DATA_IN_USE" | "VMM_FAILED" | "PAGE_SERVER_FAILED" | "IMAGE_BUILD_FAILED" | "SHUTTING_DOWN" | "DAEMON_UNREACHABLE" | "INTERNAL";
+            code: "INVALID_REQUEST" | "INVALID_PARAMS" | "INVALID_ARCHIVE" | "INVALID_CONFIG" | "UNSUPPORTED_FIELD" | "PATH_NOT_ALLOWED" | "MEMORY_TOO_SMALL" | "LIMIT_EXCEEDED" | "HOST_NOT_ALLOWED" | "ORIGIN_NOT_ALLOWED" | "ROUTE_NOT_FOUND" | "FUNCTION_NOT_FOUND" | "IMAGE_NOT_FOUND" | "KERNEL_NOT_FOUND" | "VM_NOT_FOUND" | "SNAPSHOT_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "UNSUPPORTED_MEDIA_TYPE" | "BODY_TOO_LARGE" | "ARCHIVE_TOO_LARGE" | "HEADERS_TOO_LARGE" | "FUNCTION_HAS_NO_CODE" | "FUNCTION_IN_USE" | "FUNCTION_MISMATCH" | "SNAPSHOT_IN_USE" | "SNAPSHOT_UNUSABLE" | "VM_WRONG_STATE" | "OPERATION_UNSUPPORTED" | "NO_PLACE" | "FUNCTION_NOT_FROZEN" | "HANDLER_NOT_FOUND" | "HANDLER_FAILED" | "HANDLER_EXITED" | "HANDLER_OUT_OF_MEMORY" | "HANDLER_TIMEOUT" | "RESULT_NOT_JSON" | "RESULT_TOO_LARGE" | "GUEST_NOT_READY" | "GUEST_PANICKED" | "GUEST_PROTOCOL" | "VM_DIED" | "RESIZE_TIMED_OUT" | "STORAGE_FULL" | "NO_MEMORY_BLOCK" | "TOO_MANY_VMS" | "TOO_MANY_REQUESTS" | "DEPENDENCY_MISSING" | "DATA_IN_USE" | "VMM_FAILED" | "PAGE_SERVER_FAILED" | "IMAGE_BUILD_FAILED" | "SHUTTING_DOWN" | "DAEMON_UNREACHABLE" | "INTERNAL";
             /** @description The guest console's last lines. */
             console?: string;
             /** @description The function's own error type. */
@@ -438,8 +438,14 @@ export interface components {
             image: string;
             /** @description Alias of the guest kernel. */
             kernel: string;
+            /** @description Instances in one VM. Absent: as the configuration says. */
+            max_instances?: number;
+            /** @description VMs beyond which none is restored or booted for an invocation that names none. Absent: as the configuration says. */
+            max_vms?: number;
             /** @description Memory of its microVMs, MiB. */
             mem_size: number;
+            /** @description Where invocations go that name no VM and no snapshot, the first that is open: an idle instance (`warm`), a new instance in a VM that runs (`vertical`), the newest usable snapshot (`snapshot`), a boot (`cold`). What is left out is not used. Absent: as the configuration says. */
+            placement?: ("warm" | "vertical" | "snapshot" | "cold")[];
             /** @description How its snapshots are restored when an invocation does not say. */
             restore_strategy: string;
             /**
@@ -471,8 +477,14 @@ export interface components {
             image?: string;
             /** @description Alias of the guest kernel, from the configuration. */
             kernel?: string;
+            /** @description Instances in one VM; more than one needs a memory policy that grows. Default: the configuration's `placement`. */
+            max_instances?: number;
+            /** @description VMs beyond which none is restored or booted for an invocation that names none. Default: the configuration's `placement`. */
+            max_vms?: number;
             /** @description Memory, MiB. */
             mem_size?: number;
+            /** @description Where invocations go that name no VM and no snapshot, the first that is open: an idle instance (`warm`), a new instance in a VM that runs (`vertical`), the newest usable snapshot (`snapshot`), a boot (`cold`). What is left out is not used. Default: the configuration's `placement`. */
+            placement?: ("warm" | "vertical" | "snapshot" | "cold")[];
             /**
              * @description How its snapshots are restored when an invocation does not say.
              * @enum {string}
@@ -533,7 +545,7 @@ export interface components {
             /** @description What this host does not let the daemon do. */
             warnings: string[];
         };
-        /** @description An invocation. Neither `vmId` nor `ssId`: cold, in a VM booted for it. */
+        /** @description An invocation. Neither `vmId` nor `ssId`: it goes where the rules of its function say; `placement` in the answer says why. */
         Invocation: {
             /** @description Restore as REAP does: the same as `strategy: reap`. */
             enableReap?: boolean | null;
@@ -554,6 +566,8 @@ export interface components {
             overlay_regions?: boolean | null;
             /** @description The event: a string of JSON. Default, also for "": `{}`. */
             params?: string;
+            /** @description Without `vmId` and `ssId`: the places to try, instead of the function's. `["cold"]` boots a VM. */
+            placement?: ("warm" | "vertical" | "snapshot" | "cold")[];
             /** @description `vanilla`: make all of guest memory resident before the guest runs. For measurements: the time without any paging. */
             resident?: boolean | null;
             /** @description Without `vmId`: invoke it in a VM restored from this snapshot, which stays alive; in one of the pool where one waits. */
@@ -608,6 +622,21 @@ export interface components {
                 /** @description The VMM process answers. */
                 vmmUp?: number;
             };
+            /** @description Why the invocation went where it went: `startKind` says where. Absent when it named a VM or a snapshot. */
+            placement?: {
+                /** @description The places that were tried before, in order. */
+                passed: {
+                    /**
+                     * @description A place that was tried before.
+                     * @enum {string}
+                     */
+                    place: "warm" | "vertical" | "snapshot" | "cold";
+                    /** @description Why it was not open. */
+                    why: string;
+                }[];
+                /** @description Why its instance came from there. */
+                why: string;
+            };
             /** @description Its VM stood restored in the pool: `vmmUp` and `stateLoaded` were reached before the request. Absent: it did not. */
             pooled?: boolean;
             /** @description How the VM was restored; of its first invocation only. */
@@ -632,10 +661,10 @@ export interface components {
             /** @description What the handler returned: a string of JSON. */
             result: string;
             /**
-             * @description How the invocation got its instance.
+             * @description How the invocation got its instance: `warm`, one that was there; `vertical`, a new one in a VM that ran; `snapshot`, in a VM restored for it; `cold`, in a VM booted for it.
              * @enum {string}
              */
-            startKind: "cold" | "snapshot" | "warm";
+            startKind: "warm" | "vertical" | "snapshot" | "cold";
             /** @description Its trace: that of the `traceparent` header, else a new one. */
             traceId: string;
             /** @description The VM that served it; it stays alive. */
@@ -1669,7 +1698,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `FUNCTION_HAS_NO_CODE`, `FUNCTION_MISMATCH`, `VM_WRONG_STATE`, `SNAPSHOT_UNUSABLE`, `OPERATION_UNSUPPORTED`, `STORAGE_FULL` */
+            /** @description `FUNCTION_HAS_NO_CODE`, `FUNCTION_MISMATCH`, `VM_WRONG_STATE`, `NO_PLACE`, `SNAPSHOT_UNUSABLE`, `OPERATION_UNSUPPORTED`, `STORAGE_FULL` */
             409: {
                 headers: {
                     [name: string]: unknown;
