@@ -17,6 +17,8 @@ export interface MemoryLayout {
   readonly balloon?: {
     /** The guest tells of its free pages by itself, and the host takes them back. */
     readonly freePageReporting: boolean;
+    /** How often the guest is asked for its statistics, seconds; 0: never. Default: as the VMM likes. */
+    readonly statsS?: number;
   };
   /** One virtio-mem device beside `memMiB`; nothing of it is plugged in at first. */
   readonly hotplug?: { readonly maxMiB: number };

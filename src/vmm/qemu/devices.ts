@@ -32,7 +32,7 @@ export interface Connections {
   readonly traces: Traces;
 }
 
-/** How often QEMU asks the guest for the balloon's statistics, seconds. Nobody waits for them. */
+/** How often QEMU asks for the balloon's statistics unless told, seconds. Nobody waits for them. */
 const STATS_INTERVAL_S = 5;
 
 /** The preload does one thing at a time: others get their turn between pieces of so much. */
@@ -64,8 +64,10 @@ export class QemuMemory implements VmMemory {
 
   /** Once QEMU answers. It is not migrated: a restored VM needs it as a booted one does. */
   async begin(): Promise<void> {
-    if (!this.#layout.balloon) return;
-    await this.#set(BALLOON, 'guest-stats-polling-interval', STATS_INTERVAL_S);
+    const { balloon } = this.#layout;
+    if (!balloon) return;
+    const { statsS = STATS_INTERVAL_S } = balloon;
+    await this.#set(BALLOON, 'guest-stats-polling-interval', statsS);
   }
 
   ready(limitMs: number): Promise<Resized> {
