@@ -35,15 +35,15 @@ describe('plans', () => {
     [virtioMemPolicy, { memMiB: 1025 }, { memMiB: 213, baseMiB: 213, maxMiB: 1025 }],
     [virtioMemPolicy, { memMiB: 1240 }, { memMiB: 216, baseMiB: 216, maxMiB: 1240 }],
     [virtioMemPolicy, {}, { memMiB: 216, baseMiB: 216, maxMiB: 1240 }],
-  ])('$name of %j', ({ plan, name }, wish, expected) => {
-    expect(plan({ instanceMiB: 256, ...wish, settings, capabilities })).toMatchObject({
-      ...{ policy: name, instanceMiB: 256 },
+  ])('$name of %j', (policy, wish, expected) => {
+    expect(policy.plan({ instanceMiB: 256, ...wish, settings, capabilities })).toMatchObject({
+      ...{ policy: policy.name, instanceMiB: 256 },
       ...expected,
     });
   });
 
-  it.each([balloonPolicy, virtioMemPolicy])('$name refuses what holds no instance', ({ plan }) => {
-    expect(() => plan({ instanceMiB: 1024, memMiB: 512, settings, capabilities })).toThrow(
+  it.each([balloonPolicy, virtioMemPolicy])('$name refuses what holds no instance', (policy) => {
+    expect(() => policy.plan({ instanceMiB: 1024, memMiB: 512, settings, capabilities })).toThrow(
       /mem: 512 MiB are too few for one instance.*the nearest that works is 12\d\d/,
     );
   });
