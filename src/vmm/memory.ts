@@ -92,7 +92,11 @@ export interface Populated {
 
 /** What a driver does with one VM's memory. Callers get it checked: see `MachineMemory`. */
 export interface VmMemory {
-  /** Waits until all blocks are plugged in, which the guest does while it boots. `mib`: of all blocks. */
+  /**
+   * Waits until all blocks are plugged in, which the guest does while it boots. `mib`: of all blocks.
+   * That is the device's word, here and in `setPlugged`: the guest has the memory from then on, and
+   * its kernel has it in use some milliseconds later, as only the guest can tell.
+   */
   ready(limitMs: number): Promise<Resized>;
   /** The guest is to keep `guestMiB` of `memMiB`; the rest goes back to the host. */
   setBalloon(guestMiB: number, limitMs: number): Promise<Resized>;
