@@ -55,6 +55,7 @@ export const ERROR_KINDS = {
   HANDLER_NOT_FOUND: fn(),
   HANDLER_FAILED: fn(),
   HANDLER_EXITED: fn(),
+  HANDLER_OUT_OF_MEMORY: fn(),
   HANDLER_TIMEOUT: fn(),
   RESULT_NOT_JSON: fn(),
   RESULT_TOO_LARGE: fn(),
@@ -63,10 +64,13 @@ export const ERROR_KINDS = {
   GUEST_PANICKED: guest(),
   GUEST_PROTOCOL: guest(),
   VM_DIED: guest(),
+  RESIZE_TIMED_OUT: guest(),
   // The host is short of something.
   STORAGE_FULL: host(409),
+  NO_MEMORY_BLOCK: host(409),
   TOO_MANY_VMS: host(429),
   TOO_MANY_REQUESTS: host(429),
+  HOST_MEMORY_FULL: host(429),
   DEPENDENCY_MISSING: { status: 500, fault: 'host', retryable: false },
   DATA_IN_USE: { status: 500, fault: 'host', retryable: false },
   VMM_FAILED: host(500),
@@ -92,8 +96,12 @@ export interface ErrorDetails {
   readonly console?: string;
   /** The last lines that the function wrote to stdout and stderr. */
   readonly logs?: string;
+  /** After so many seconds the same request is worth another try. */
+  readonly retryAfterS?: number;
   /** The step that failed: `boot`, `restore`, `start-instance`. */
   readonly step?: string;
+  /** The memory that the function was limited to, MiB. */
+  readonly limitMiB?: number;
 }
 
 /** The one error class. `cause` keeps what the system said; it is logged, never sent. */

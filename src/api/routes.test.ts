@@ -145,6 +145,7 @@ describe('vms', () => {
       invocations: 0,
       busy: false,
       createdAt: '2024-05-06T07:08:09.000Z',
+      memory: { policy: 'static', configuredMiB: 256, pluggedMiB: 256, grantedMiB: 0 },
     });
     expect(await ok('GET', '/vms')).toEqual([vm]);
     expect(await ok('GET', '/vms/vm1')).toEqual(vm);
@@ -157,6 +158,32 @@ describe('vms', () => {
     expect(await ok('POST', '/vms', { ...HELLO, ssId: 'ss1' })).toMatchObject({
       startKind: 'snapshot',
       ssId: 'ss1',
+    });
+  });
+
+  it.each([
+    [{ memory_policy: 'virtio-mem' }, { memoryPolicy: 'virtio-mem' }],
+    [{ memory_policy: '' }, {}],
+    [{ enable_balloon: true }, { memoryPolicy: 'balloon' }],
+    [{ enable_balloon: true, memory_policy: 'balloon' }, { memoryPolicy: 'balloon' }],
+    [{ enable_balloon: null, enable_faascale: null }, {}],
+    [
+      { enable_faascale: true, blocks: [512] },
+      { memoryPolicy: 'blocks', blocksMiB: [512] },
+    ],
+  ])('have the memory that %j asks for', async (body, input) => {
+    await ok('POST', '/vms', { ...HELLO, ...body });
+    expect(server.platform.calls.at(-1)).toEqual(['createVm', { functionName: 'hello', ...input }]);
+  });
+
+  it('are given memory by hand', async () => {
+    await ok('POST', '/vms', { ...HELLO, memory_policy: 'blocks', mem: 1024 });
+    const vm = await ok('PATCH', '/vms/vm1', { mem: 768 });
+    expect(server.platform.calls.at(-1)).toEqual(['resizeVm', { vmId: 'vm1', memMiB: 768 }]);
+    expect(vm['memory']).toEqual({
+      ...{ policy: 'blocks', configuredMiB: 1024, pluggedMiB: 768, grantedMiB: 0 },
+      ...{ usedByGuestBytes: 1, instances: [] },
+      blocks: [{ node: 1, memMiB: 512, state: 'free', residentBytes: 2, usedBytes: 3 }],
     });
   });
 

@@ -1,10 +1,14 @@
 /** Turns the daemon's error answers back into what it threw. */
 import { ERROR_KINDS, type ErrorCode, type ErrorDetails, SparklerError } from '../errors.js';
 
-const DETAILS = ['field', 'stack', 'errorType', 'console', 'logs', 'step'] as const;
+const TEXTS = ['field', 'stack', 'errorType', 'console', 'logs', 'step'] as const;
+const NUMBERS = ['limitMiB', 'retryAfterS'] as const;
 
 function detailsOf(body: Readonly<Record<string, unknown>>): ErrorDetails {
-  const known = DETAILS.filter((name) => typeof body[name] === 'string');
+  const known = [
+    ...TEXTS.filter((name) => typeof body[name] === 'string'),
+    ...NUMBERS.filter((name) => typeof body[name] === 'number'),
+  ];
   return Object.fromEntries(known.map((name) => [name, body[name]]));
 }
 

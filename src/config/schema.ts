@@ -3,6 +3,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { type Static, Type } from 'typebox';
 import { GiB, KiB, MiB, aliases, count, text, wait, whole } from './fields.js';
+import { memory } from './memory.js';
 
 const limits = Type.Object(
   {
@@ -65,6 +66,10 @@ const timeouts = Type.Object(
     freezeMs: wait(5_000, 'Until the code of a function stands frozen for a snapshot, ms.'),
     pauseMs: wait(5_000, "Until a guest's CPUs stand still, ms."),
     snapshotMs: wait(60_000, 'Taking a snapshot, ms.'),
+    resizeMs: wait(
+      10_000,
+      'Until a guest has given or taken memory, ms; then it keeps the size of before.',
+    ),
     closeMs: wait(5_000, 'Until a VMM that was killed is gone, and its cgroup with it, ms.'),
     shutdownMs: wait(15_000, 'Ending the daemon, ms.'),
     imageStepMs: wait(600_000, 'One step of building an image, ms.'),
@@ -81,6 +86,41 @@ const timeouts = Type.Object(
     httpKeepAliveMs: wait(60_000, 'Until an idle HTTP connection is closed, ms.'),
   },
   { default: {}, additionalProperties: false, description: 'How long each wait may last.' },
+);
+
+const admission = Type.Object(
+  {
+    reserveMiB: whole(
+      256,
+      0,
+      1_048_576,
+      'Memory that must stay available on the host, beside all that microVMs may still come to use, MiB.',
+    ),
+    vmmMiB: whole(
+      96,
+      0,
+      16_384,
+      "Memory that a VMM process may come to use beside its guest's, MiB: its translation buffer in software emulation (`vmm.tbSizeMiB`), and itself.",
+    ),
+    chargePercent: count(
+      100,
+      100,
+      'How much is charged of what a microVM may still come to use, percent. Less than 100 promises more than the host has: the kernel may then kill a VMM.',
+    ),
+    waitMs: whole(
+      10_000,
+      0,
+      86_400_000,
+      'How long a microVM or an instance may wait for memory before it is refused, ms.',
+    ),
+    maxWaiting: whole(128, 0, 10_000, 'How many may wait for memory at once.'),
+    retryAfterS: count(5, 86_400, 'What a refused caller is told to wait (`Retry-After`), s.'),
+  },
+  {
+    default: {},
+    additionalProperties: false,
+    description: "What microVMs may take of the host's memory.",
+  },
 );
 
 const placement = Type.Object(
@@ -224,7 +264,9 @@ export const ConfigSchema = Type.Object(
     limits,
     timeouts,
     placement,
+    admission,
     pool,
+    memory,
     vmm,
   },
   { additionalProperties: false, description: "The daemon's configuration." },

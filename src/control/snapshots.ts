@@ -280,6 +280,7 @@ export class Snapshots {
       ...(vm.settingsId !== undefined && { settingsId: vm.settingsId }),
       vcpus: request.vcpus,
       memMiB: request.memMiB,
+      ...(request.memory.layout && { memory: request.memory }),
       kernelArgs: '',
       instances,
       vmm: { vmm, version, machine, cpuModel, accelerator },

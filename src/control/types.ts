@@ -3,10 +3,12 @@
  * the wire's.
  */
 import type { Readable } from 'node:stream';
+import type { MemoryPlan, MemorySummary, MemoryView, PolicyName } from '../memory/index.js';
 import type { RegionSettings, RestoreOptions, StrategyName } from '../snapshot/index.js';
 import type { Accelerator, PagingStats, VmState } from '../vmm/index.js';
 import type { StrategyChoice } from './chooser.js';
 import type { Passed, Place, PlacementRules } from './placement.js';
+import type { InstanceStart } from './slots.js';
 import type { WorkingSetPlatform } from './working-set-types.js';
 
 export type RuntimeName = 'python3' | 'nodejs';
@@ -87,6 +89,8 @@ export type VmView = {
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
   readonly residentBytes?: number;
+  /** In a list: what is known without asking the VM. */
+  readonly memory: MemorySummary | MemoryView;
 };
 
 export interface VmInput {
@@ -99,8 +103,15 @@ export interface VmInput {
   readonly restore?: RestoreChoice;
   readonly namespace?: string;
   readonly vcpus?: number;
+  /** All that the VM may come to have. */
   readonly memMiB?: number;
   readonly kernel?: string;
+  /** How its memory follows its instances; default: as configured. */
+  readonly memoryPolicy?: PolicyName;
+  /** Policy `blocks` only: the size of each block. */
+  readonly blocksMiB?: readonly number[];
+  /** The instance is limited to the function's memory, whatever the VM has. */
+  readonly limited?: boolean;
 }
 
 /** A VM for the pool. */
@@ -143,6 +154,8 @@ export interface SnapshotRecord {
   readonly memoryPath: string;
   readonly vcpus: number;
   readonly memMiB: number;
+  /** What its memory is made of, when it can change. */
+  readonly memory?: MemoryPlan;
   readonly image: string;
   readonly kernel: string;
   readonly codeId: string;
@@ -227,6 +240,8 @@ export interface InvocationOutput {
   readonly startKind: StartKind;
   /** Only of one that named neither a VM nor a snapshot. */
   readonly placement?: PlacementInfo;
+  /** Only where an instance was started: how. */
+  readonly instance?: InstanceStart;
   /** Its VM was taken from the pool. */
   readonly pooled?: true;
   /** What the handler returned, as JSON text. */
@@ -267,6 +282,11 @@ export interface Platform {
    * exists.
    */
   poolVm(input: PoolInput): Promise<VmView>;
+  /**
+   * Sets a VM's memory by hand, MiB. @throws INVALID_REQUEST with the nearest size that works;
+   * OPERATION_UNSUPPORTED; RESIZE_TIMED_OUT: it has the size of before.
+   */
+  resizeVm(vmId: string, memMiB: number): Promise<VmView>;
   /** Waits until the VM is gone. */
   deleteVm(vmId: string): Promise<void>;
   /** Consoles of VMs that failed lately are kept too: `keptConsoles` of the configuration. */

@@ -1,10 +1,12 @@
 /** All VMs: who may start, who is there, and how each one ends. */
 import { rm } from 'node:fs/promises';
 import { asSparklerError, SparklerError } from '../errors.js';
+import type { MemoryPlan } from '../memory/index.js';
 import type { VmEnd } from '../telemetry/index.js';
-import { admit, partsOf, type AdmissionDeps } from './admission.js';
+import { admit, admitMemory, partsOf, promisedBytes, type AdmissionDeps } from './admission.js';
 import { invalid, notFound } from './errors.js';
 import type { Functions } from './functions.js';
+import { whoGivesWay, type IdleVm } from './give-way.js';
 import { whole } from './function-input.js';
 import { newId } from './ids.js';
 import { Starter, type StarterDeps } from './starter.js';
@@ -48,6 +50,7 @@ export class Vms {
   constructor(deps: VmsDeps) {
     this.#deps = deps;
     this.#starter = new Starter(deps);
+    deps.memoryLedger.giveWay = (bytes) => this.#giveWay(bytes);
     const { idleVmMs } = deps.config.timeouts;
     if (idleVmMs > 0) {
       const everyMs = Math.min(Math.ceil(idleVmMs / IDLE_LOOKS), IDLE_LOOK_MAX_MS);
@@ -86,6 +89,7 @@ export class Vms {
     try {
       await room;
       vm.reservation = await admit(vm, this.#deps);
+      vm.memoryReservation = await admitMemory(vm, this.#deps);
       const parts = await partsOf(request, this.#deps);
       vm.parts = parts;
       vm.mustLive();
@@ -138,6 +142,7 @@ export class Vms {
   /** Refuses new VMs and ends all there are, within `shutdownMs`. */
   async close(error: SparklerError): Promise<void> {
     this.#closed = error;
+    this.#deps.memoryLedger.close(error);
     clearInterval(this.#idleTimer);
     await Promise.all(this.all().map((vm) => this.end(vm, 'shutdown', error)));
   }
@@ -155,15 +160,18 @@ export class Vms {
       const snapshot = this.#deps.snapshot(input.ssId);
       checkAgainst(snapshot, input);
       const { vcpus, memMiB, image, kernel, codeId } = snapshot;
-      return { fn, snapshot, vcpus, memMiB, image, kernel, codeId, ...extras };
+      const memory = snapshot.memory ?? unchanging(memMiB);
+      return { fn, snapshot, vcpus, memMiB, memory, image, kernel, codeId, ...extras };
     }
     const { codeId } = fn;
     // Says that there is no code, before anything else is looked at.
     this.#deps.functions.drive(fn.name, codeId);
+    const memory = this.#deps.memories.plan(input, fn);
     return {
       fn,
       vcpus: input.vcpus ?? fn.vcpus,
-      memMiB: input.memMiB ?? fn.memMiB,
+      memMiB: memory.memMiB,
+      memory,
       image: fn.image,
       kernel: this.#kernel(input.kernel ?? fn.kernel),
       codeId: codeId ?? '',
@@ -253,16 +261,20 @@ export class Vms {
   }
 
   async #end(vm: Vm, why: VmEnd, error: SparklerError): Promise<void> {
-    const { logger, metrics, journal, restores, store } = this.#deps;
+    const { logger, metrics, journal, restores, store, memoryLedger } = this.#deps;
     const snapshot = vm.parts?.snapshot;
     if (snapshot && error.code === 'SNAPSHOT_UNUSABLE') store.distrust(snapshot);
     vm.ending ??= error;
+    // It may be waiting for memory.
+    memoryLedger.look();
     vm.endsOnPurpose = why !== 'died' && why !== 'start-failed';
     vm.pooled?.ended(vm, why);
     // What was just recorded is worth the moment that it takes to be stored; it has its own limit.
     if (vm.endsOnPurpose) await vm.finishing;
     restores.abandon(vm);
     vm.slots.close(error);
+    // It begins nothing more; what is under way ends with the session and the machine.
+    void vm.elastic?.close();
     vm.session?.close();
     let left: unknown;
     try {
@@ -270,6 +282,7 @@ export class Vms {
       // A start under way notices that it is being ended; its machine may have come up since.
       await vm.starting.catch(() => undefined);
       await vm.machine?.close();
+      await vm.elastic?.close();
       await rm(vm.dir, { recursive: true, force: true });
       journal.doneAll(vm.journalIds);
     } catch (failure) {
@@ -288,10 +301,30 @@ export class Vms {
     if (why === 'died' || why === 'start-failed') this.#keepConsole(vm, error);
     vm.dropMachine();
     vm.reservation?.release();
+    vm.memoryReservation?.release();
     this.#vms.delete(vm.vmId);
     const { fn, codeId } = vm.request;
     const current = this.#deps.functions.find(fn.name)?.codeId;
     if (current !== codeId) await this.#deps.functions.sweep(fn.name);
+  }
+
+  /** Ends VMs that nobody uses, so that a request that lacks so many bytes may have them. */
+  async #giveWay(bytes: number): Promise<boolean> {
+    const idle = this.all().filter(
+      ({ isStarted, ending, slots }) => isStarted && !ending && !slots.taken && slots.waiting === 0,
+    );
+    const facts = idle.map((vm): IdleVm => ({
+      ...{ vmId: vm.vmId, usedAt: vm.usedAt, bytes: promisedBytes(vm, this.#deps.config) },
+      ...(vm.pooled && { pooled: vm.pooled.isAsked ? 'asked' : 'own' }),
+    }));
+    const chosen = whoGivesWay(facts, bytes).map(({ vmId }) => vmId);
+    const gone = idle.filter(({ vmId }) => chosen.includes(vmId));
+    const ends = gone.map((vm) => {
+      const error = notFound.vm(vm.vmId, 'it was idle, and its memory was needed for another');
+      return this.end(vm, 'gave-way', error);
+    });
+    await Promise.all(ends);
+    return gone.length > 0;
   }
 
   #keepConsole(vm: Vm, error: SparklerError): void {
@@ -313,6 +346,11 @@ export class Vms {
   }
 }
 
+/** The memory of a machine that can do nothing with it. */
+function unchanging(memMiB: number): MemoryPlan {
+  return { policy: 'static', memMiB, baseMiB: 0, maxMiB: memMiB, instanceMiB: memMiB };
+}
+
 /** A restored VM is the machine of its snapshot: nothing of it can be asked for differently. */
 function checkAgainst(snapshot: SnapshotRecord, input: VmInput): void {
   if (snapshot.functionName !== input.functionName) {
@@ -324,7 +362,8 @@ function checkAgainst(snapshot: SnapshotRecord, input: VmInput): void {
   }
   const pairs = [
     ['vcpu', input.vcpus, snapshot.vcpus],
-    ['mem', input.memMiB, snapshot.memMiB],
+    ['mem', input.memMiB, snapshot.memory?.maxMiB ?? snapshot.memMiB],
+    ['memory_policy', input.memoryPolicy, snapshot.memory?.policy ?? 'static'],
     ['kernel', input.kernel, snapshot.kernel],
   ] as const;
   for (const [field, asked, has] of pairs) {

@@ -1,6 +1,7 @@
 /** A guest end of the protocol without a guest: for the in-memory VMM driver and for tests. */
 import type { Duplex } from 'node:stream';
 import { encodeFrame, FrameDecoder, FrameType, type Frame } from './frames.js';
+import type { GuestMemory, GuestNode } from './memory.js';
 import {
   decodeInvoke,
   decodeStart,
@@ -23,6 +24,10 @@ export interface FakeAgentOptions {
   /** Runs for every START; what it throws becomes a FAILED. */
   readonly load?: (spec: InstanceSpec) => void;
   readonly memMiB?: number;
+  /** Its NUMA nodes now; one of `memMiB`, all free, unless given. */
+  readonly nodes?: () => readonly GuestNode[];
+  /** What an event's invocation takes, MiB: more than the instance's limit ends it. */
+  readonly takesMiB?: (event: unknown) => number;
   /** The instances of the snapshot that this guest is restored from: no HELLO is said then. */
   readonly instances?: FakeInstances;
   /** It was frozen when that snapshot was taken. */
@@ -31,10 +36,13 @@ export interface FakeAgentOptions {
   readonly unfreezable?: () => string | undefined;
 }
 
-/** What a snapshot of a fake guest holds. */
+/** What a snapshot of a fake guest holds; number 0 is the zygote. */
 export type FakeInstances = readonly (readonly [number, InstanceSpec])[];
 
 const SIGKILL = 9;
+const ZYGOTE = 0;
+const KIB_PER_MIB = 1024;
+const MIB = 1024 * 1024;
 
 export class FakeAgent {
   /** RESTORE frames obeyed so far. */
@@ -83,13 +91,24 @@ export class FakeAgent {
         this.#start(frame);
         return;
       }
+      case FrameType.ZYGOTE: {
+        this.#startZygote(frame);
+        return;
+      }
+      case FrameType.MEMORY:
+        this.#send(FrameType.REPORT, 0, frame.request, encodeJson(this.#memory()));
+        return;
+      case FrameType.PROVE:
+        this.#prove(frame);
+        return;
       case FrameType.INVOKE:
         if (this.frozen) this.#waiting.push(frame);
         else void this.#invoke(frame);
         return;
       case FrameType.TIMEOUT:
       case FrameType.KILL:
-        if (this.#instances.has(frame.instance)) this.#exit(frame.instance, null, SIGKILL);
+        if (this.#instances.has(frame.instance) || frame.instance === ZYGOTE)
+          this.#exit(frame.instance, null, SIGKILL);
         return;
       case FrameType.RESTORE:
         this.restores += 1;
@@ -99,7 +118,7 @@ export class FakeAgent {
             FrameType.RESTORED,
             0,
             frame.request,
-            encodeJson({ instances: [...this.#instances.keys()] }),
+            encodeJson({ instances: [...this.#instances.keys()].filter((n) => n !== ZYGOTE) }),
           );
           return;
         }
@@ -130,16 +149,79 @@ export class FakeAgent {
 
   #start(frame: Frame): void {
     const spec = decodeStart(frame.payload);
+    const zygote = this.#instances.get(ZYGOTE);
+    const fromZygote = zygote !== undefined && sameHandler(zygote, spec);
+    if (fromZygote || this.#loads(spec, frame)) this.#ready(spec, frame, fromZygote);
+  }
+
+  #startZygote(frame: Frame): void {
+    const spec = decodeStart(frame.payload);
+    const zygote = this.#instances.get(ZYGOTE);
+    if (zygote === undefined) {
+      if (this.#loads(spec, frame)) this.#ready(spec, frame, false);
+      return;
+    }
+    if (sameHandler(zygote, spec)) {
+      this.#ready(spec, frame, false);
+      return;
+    }
+    const message = 'there is a zygote of something else';
+    const failed = { errorType: 'Sparkler.OtherZygote', message, stack: '', kind: 'agent' };
+    this.#send(FrameType.ERROR, ZYGOTE, frame.request, encodeJson(failed));
+  }
+
+  #ready(spec: InstanceSpec, frame: Frame, fromZygote: boolean): void {
+    this.#instances.set(frame.instance, spec);
+    const ready = { initMs: 1, fromZygote };
+    this.#send(FrameType.READY, frame.instance, frame.request, encodeJson(ready));
+  }
+
+  #loads(spec: InstanceSpec, frame: Frame): boolean {
     try {
       this.#options.load?.(spec);
+      return true;
     } catch (error) {
       const failed = { ...describe(error), kind: 'handler' };
       this.#send(FrameType.FAILED, frame.instance, frame.request, encodeJson(failed));
       this.#exit(frame.instance, 1, null);
-      return;
+      return false;
     }
-    this.#instances.set(frame.instance, spec);
-    this.#send(FrameType.READY, frame.instance, frame.request, encodeJson({ initMs: 1 }));
+  }
+
+  #nodes(): readonly GuestNode[] {
+    const KiB = (this.#options.memMiB ?? 128) * KIB_PER_MIB;
+    return this.#options.nodes?.() ?? [{ node: 0, managedKiB: KiB, freeKiB: KiB }];
+  }
+
+  #memory(): GuestMemory {
+    const nodes = this.#nodes();
+    const sum = (key: 'managedKiB' | 'freeKiB'): number =>
+      nodes.reduce((all, node) => all + node[key], 0);
+    const instances = [...this.#instances].filter(([number]) => number !== ZYGOTE);
+    return {
+      totalKiB: sum('managedKiB'),
+      freeKiB: sum('freeKiB'),
+      availableKiB: sum('freeKiB'),
+      nodes,
+      instances: instances.map(([instance, { memMiB = 0, nodes: bound = [] }]) => ({
+        instance,
+        currentBytes: 0,
+        peakBytes: 0,
+        limitBytes: memMiB === 0 ? null : memMiB * MIB,
+        nodes: bound,
+      })),
+      zygoteBytes: this.#instances.has(ZYGOTE) ? 0 : null,
+    };
+  }
+
+  #prove(frame: Frame): void {
+    const number = frame.payload.readUInt32LE(0);
+    const node = this.#nodes().find((one) => one.node === number);
+    const bound = [...this.#instances.values()].some((spec) => spec.nodes?.includes(number));
+    const usedKiB = node === undefined ? 0 : node.managedKiB - node.freeKiB;
+    const proof = { free: usedKiB === 0 && !bound, usedKiB };
+    const answer = node === undefined ? { error: `it has no node ${number}` } : proof;
+    this.#send(FrameType.PROVED, 0, frame.request, encodeJson(answer));
   }
 
   async #invoke(frame: Frame): Promise<void> {
@@ -151,6 +233,11 @@ export class FakeAgent {
     let answer: () => void;
     try {
       const { event, context } = decodeInvoke(frame.payload);
+      const memMiB = spec.memMiB ?? 0;
+      if (memMiB > 0 && (this.#options.takesMiB?.(event) ?? 0) > memMiB) {
+        this.#exit(frame.instance, null, SIGKILL, memMiB);
+        return;
+      }
       const value = (await this.#options.handler(spec.handler, event, context, log)) ?? null;
       const time = Buffer.alloc(8);
       time.writeBigUInt64LE(process.hrtime.bigint() - started);
@@ -164,10 +251,19 @@ export class FakeAgent {
     if (this.#instances.get(frame.instance) === spec) answer();
   }
 
-  #exit(instance: number, code: number | null, signal: number | null): void {
+  /** `limitMiB`: it met this limit. */
+  #exit(instance: number, code: number | null, signal: number | null, limitMiB?: number): void {
     this.#instances.delete(instance);
-    this.#send(FrameType.EXITED, instance, 0, encodeJson({ code, signal, oom: false }));
+    const oom = limitMiB !== undefined;
+    const exit = { code, signal, oom, limitBytes: oom ? limitMiB * MIB : null };
+    this.#send(FrameType.EXITED, instance, 0, encodeJson(exit));
   }
+}
+
+function sameHandler(a: InstanceSpec, b: InstanceSpec): boolean {
+  const key = ({ runtime, handler, cwd, env }: InstanceSpec): string =>
+    JSON.stringify([runtime, handler, cwd, env]);
+  return key(a) === key(b);
 }
 
 function describe(error: unknown): { errorType: string; message: string; stack: string } {

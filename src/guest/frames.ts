@@ -14,6 +14,9 @@ export const FrameType = {
   POWEROFF: 0x07,
   FREEZE: 0x08,
   THAW: 0x09,
+  ZYGOTE: 0x0a,
+  MEMORY: 0x0b,
+  PROVE: 0x0c,
   HELLO: 0x81,
   READY: 0x82,
   FAILED: 0x83,
@@ -26,6 +29,8 @@ export const FrameType = {
   PONG: 0x8a,
   FROZEN: 0x8b,
   THAWED: 0x8c,
+  REPORT: 0x8d,
+  PROVED: 0x8e,
   FATAL: 0x8f,
 } as const;
 

@@ -19,6 +19,8 @@ export interface StartResult {
   readonly instance: number;
   /** From the process's creation until its handler was loaded, measured in the guest. */
   readonly initMs: number;
+  /** It came from the zygote: its handler was loaded already. */
+  readonly fromZygote: boolean;
 }
 
 export type Pending =
@@ -29,6 +31,7 @@ export type Pending =
 const BOOTSTRAP_LINE = /^.*runtimes\/[a-z0-9]+\/bootstrap\.[a-z]+.*\n?/gm;
 /** The longest stack kept, in bytes. */
 const STACK_BYTES = 64 * 1024;
+const MIB = 1024 * 1024;
 
 export class Instance {
   readonly number: number;
@@ -84,10 +87,22 @@ export class Instance {
   exitError(exit: ExitInfo): SparklerError {
     const doing = this.pending?.kind === 'start' ? 'loading the handler' : 'an invocation';
     if (this.timedOutAfterMs !== undefined) return this.timeoutError(this.timedOutAfterMs);
+    if (exit.oom) return this.#outOfMemory(doing, exit.limitBytes);
     return new SparklerError(
       'HANDLER_EXITED',
       `The function's process ended during ${doing}: ${describeExit(exit)}.`,
       this.#details(),
+    );
+  }
+
+  #outOfMemory(doing: string, limitBytes: number | null): SparklerError {
+    const limitMiB = limitBytes === null ? undefined : Math.floor(limitBytes / MIB);
+    const limit = limitMiB === undefined ? 'its VM has' : `its limit of ${limitMiB} MiB`;
+    return new SparklerError(
+      'HANDLER_OUT_OF_MEMORY',
+      `The function needed more memory than ${limit} during ${doing} and was ended. ` +
+        'Deploy it with a larger mem_size, or let it use less.',
+      { ...this.#details(), ...(limitMiB === undefined ? {} : { limitMiB }) },
     );
   }
 
@@ -117,6 +132,7 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
   result: 'RESULT_NOT_JSON',
   size: 'RESULT_TOO_LARGE',
   runtime: 'GUEST_NOT_READY',
+  agent: 'VM_WRONG_STATE',
 };
 
 function codeOf(error: RuntimeError): ErrorCode {
@@ -124,7 +140,6 @@ function codeOf(error: RuntimeError): ErrorCode {
 }
 
 function describeExit(exit: ExitInfo): string {
-  if (exit.oom) return 'the guest ran out of memory';
   if (exit.signal !== null) return `signal ${exit.signal}`;
   return exit.code === null ? 'it never started' : `exit code ${exit.code}`;
 }

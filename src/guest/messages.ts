@@ -1,17 +1,28 @@
 /** What the payloads of frames mean: see the tables of docs/protocol/guest-channel.md. */
 import { SparklerError } from '../errors.js';
+import { decodePlace, placeOf } from './memory.js';
+import { count, fieldsOf, malformed, text } from './payload.js';
 
-/** What an instance is made of. */
-export interface InstanceSpec {
+/** What a handler is loaded from. */
+export interface HandlerSpec {
   /** A runtime of the image: `python3`, `nodejs`. */
   readonly runtime: string;
   /** `file.function`, as on AWS Lambda. */
   readonly handler: string;
   readonly env: Readonly<Record<string, string>>;
-  /** Limit of the instance's memory inside the VM; 0: the VM's own memory is the limit. */
-  readonly memMiB?: number;
   /** The working directory inside the guest; `/var/task` unless given. */
   readonly cwd?: string;
+}
+
+/** What an instance is made of. */
+export interface InstanceSpec extends HandlerSpec {
+  /** Limit of the instance's memory inside the VM; 0: the VM's own memory is the limit. */
+  readonly memMiB?: number;
+  /**
+   * The guest's NUMA nodes (blocks) that what it touches lies in. Absent or empty: the VM's own
+   * memory, node 0.
+   */
+  readonly nodes?: readonly number[];
 }
 
 /** What the guest says of itself when it is up. */
@@ -37,7 +48,12 @@ export interface ExitInfo {
   readonly signal: number | null;
   /** The kernel ended it because memory had run out. */
   readonly oom: boolean;
+  /** With `oom`: the limit that it had, bytes; null: the VM's own memory was the limit. */
+  readonly limitBytes: number | null;
 }
+
+/** An instance that is not there, or whose end nobody in the guest could tell. */
+export const UNKNOWN_EXIT: ExitInfo = { code: null, signal: null, oom: false, limitBytes: null };
 
 /** An error that a runtime reports, of a handler or of its own. */
 export interface RuntimeError {
@@ -49,8 +65,6 @@ export interface RuntimeError {
 
 /** Bytes of randomness that a RESTORE carries. */
 export const SEED_BYTES = 64;
-/** The longest text taken over from a guest's error, in characters; the rest is cut off. */
-const MAX_TEXT = 64 * 1024;
 
 /** @throws SparklerError INVALID_REQUEST when a string holds a NUL or a variable's name is empty. */
 export function encodeStart(spec: InstanceSpec): Buffer {
@@ -62,7 +76,7 @@ export function encodeStart(spec: InstanceSpec): Buffer {
     spec.runtime,
     spec.handler,
     spec.cwd ?? '/var/task',
-    String(spec.memMiB ?? 0),
+    placeOf(spec.memMiB ?? 0, spec.nodes ?? []),
     ...variables,
   ];
   if (strings.some((text) => text.includes('\0'))) throw unusable('env', 'a NUL character');
@@ -74,14 +88,14 @@ function unusable(field: string, what: string): SparklerError {
 }
 
 export function decodeStart(payload: Buffer): InstanceSpec {
-  const [runtime, handler, cwd, memMiB, ...variables] = payload.toString().split('\0').slice(0, -1);
-  if (runtime === undefined || handler === undefined || cwd === undefined) {
+  const [runtime, handler, cwd, place, ...variables] = payload.toString().split('\0').slice(0, -1);
+  if (!runtime || handler === undefined || cwd === undefined || place === undefined) {
     throw malformed('START');
   }
   const env = Object.fromEntries(
     variables.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
   );
-  return { runtime, handler, cwd, memMiB: Number(memMiB), env };
+  return { runtime, handler, cwd, ...decodePlace(place), env };
 }
 
 /** The parts of an INVOKE's payload; the event is not copied. */
@@ -117,33 +131,6 @@ export function encodeJson(value: unknown): Buffer {
   return Buffer.from(JSON.stringify(value));
 }
 
-/** Everything from a guest is checked: the agent is ours, what feeds it is not. */
-function fieldsOf(name: string, payload: Buffer): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(payload.toString());
-    if (typeof value === 'object' && value !== null) return value as Record<string, unknown>;
-  } catch {
-    // Said below, without the payload: it may be long and is not the reader's.
-  }
-  throw malformed(name);
-}
-
-function malformed(name: string): SparklerError {
-  return new SparklerError(
-    'GUEST_PROTOCOL',
-    `The guest agent broke the protocol: a ${name} frame that cannot be understood.`,
-  );
-}
-
-function text(value: unknown): string {
-  return typeof value === 'string' ? value.slice(0, MAX_TEXT) : '';
-}
-
-function count(name: string, value: unknown): number {
-  if (typeof value === 'number' && Number.isFinite(value) && value >= 0) return value;
-  throw malformed(name);
-}
-
 export function decodeHello(payload: Buffer): HelloInfo {
   const fields = fieldsOf('HELLO', payload);
   return {
@@ -155,8 +142,9 @@ export function decodeHello(payload: Buffer): HelloInfo {
   };
 }
 
-export function decodeReady(payload: Buffer): { initMs: number } {
-  return { initMs: count('READY', fieldsOf('READY', payload)['initMs']) };
+export function decodeReady(payload: Buffer): { initMs: number; fromZygote: boolean } {
+  const fields = fieldsOf('READY', payload);
+  return { initMs: count('READY', fields['initMs']), fromZygote: fields['fromZygote'] === true };
 }
 
 export function decodeRuntimeError(name: 'FAILED' | 'ERROR', payload: Buffer): RuntimeError {
@@ -182,6 +170,7 @@ export function decodeExited(payload: Buffer): ExitInfo {
     code: number(fields['code']),
     signal: number(fields['signal']),
     oom: fields['oom'] === true,
+    limitBytes: number(fields['limitBytes']),
   };
 }
 

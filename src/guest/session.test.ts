@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { FakeAgent, type FakeAgentOptions } from './fake-agent.js';
-import { encodeFrame, FrameType } from './frames.js';
+import { encodeFrame, FrameDecoder, FrameType } from './frames.js';
 import { LogTail } from './log-tail.js';
-import { SEED_BYTES } from './messages.js';
-import { GuestSession, type GuestOptions } from './session.js';
+import { decodeStart, encodeStart, SEED_BYTES } from './messages.js';
+import type { GuestOptions } from './options.js';
+import { GuestSession } from './session.js';
 import { channelPair, TEST_CONTEXT, TEST_OPTIONS } from './testing.js';
 
 const SPEC = { runtime: 'python3', handler: 'app.handler', env: { A: 'b=c' } };
@@ -100,7 +101,12 @@ describe('GuestSession', () => {
       code: 'HANDLER_EXITED',
       message: expect.stringContaining('signal 9') as string,
     });
-    expect(await session.kill(instance)).toEqual({ code: null, signal: 9, oom: false });
+    expect(await session.kill(instance)).toEqual({
+      code: null,
+      signal: 9,
+      oom: false,
+      limitBytes: null,
+    });
     await running;
   });
 
@@ -209,6 +215,111 @@ describe('GuestSession', () => {
         code: 'INVALID_REQUEST',
       });
     }
+  });
+});
+
+describe('a zygote', () => {
+  it('is what instances of the same handler come from, and no instance itself', async () => {
+    const loaded: unknown[] = [];
+    const { session } = connect({ load: (spec) => loaded.push(spec.handler) });
+    await session.startZygote(SPEC);
+    const same = await session.startInstance({ ...SPEC, memMiB: 64, nodes: [2] });
+    const other = await session.startInstance({ ...SPEC, handler: 'app.other' });
+    expect([same.fromZygote, other.fromZygote]).toEqual([true, false]);
+    expect(loaded).toEqual(['app.handler', 'app.other']);
+    expect(session.instances).toEqual([same.instance, other.instance]);
+    await session.startZygote(SPEC); // the same again: nothing to do
+    await session.endZygote();
+    expect(session.instances).toEqual([same.instance, other.instance]);
+    expect((await session.startInstance(SPEC)).fromZygote).toBe(false);
+  });
+
+  it('is in a snapshot, unseen by who takes it over', async () => {
+    const first = connect();
+    await first.session.startZygote(SPEC);
+    const { session } = connect({ instances: first.fake.instances });
+    session.adopt([]);
+    await session.restore(SEED, 1n);
+    expect(session.instances).toEqual([]);
+    expect((await session.startInstance(SPEC)).fromZygote).toBe(true);
+  });
+
+  it('that cannot be loaded, or is another’s, rejects', async () => {
+    let broken = true;
+    const { session } = connect({
+      load: () => {
+        if (broken) throw new SyntaxError('line 3');
+      },
+    });
+    await expect(session.startZygote(SPEC)).rejects.toMatchObject({ code: 'HANDLER_FAILED' });
+    broken = false;
+    await session.startZygote(SPEC);
+    await expect(session.startZygote({ ...SPEC, handler: 'b.c' })).rejects.toMatchObject({
+      code: 'VM_WRONG_STATE',
+      message: expect.stringContaining('a zygote of something else') as string,
+    });
+    expect((await session.startInstance(SPEC)).fromZygote).toBe(true);
+  });
+});
+
+describe('memory', () => {
+  const nodes = [
+    { node: 0, managedKiB: 1000, freeKiB: 10 },
+    { node: 1, managedKiB: 500, freeKiB: 500 },
+    { node: 2, managedKiB: 500, freeKiB: 460 },
+  ];
+
+  it('is reported by node and by instance, and proved free by node', async () => {
+    const { session } = await started({ nodes: () => nodes });
+    const { instance } = await session.startInstance({ ...SPEC, memMiB: 64, nodes: [1] });
+    const memory = await session.memory();
+    expect(memory).toMatchObject({ totalKiB: 2000, freeKiB: 970, nodes, zygoteBytes: null });
+    expect(memory.instances).toMatchObject([
+      { instance: 1, limitBytes: null, nodes: [] },
+      { instance, limitBytes: 64 << 20, nodes: [1] },
+    ]);
+    expect(await session.proveFree(2)).toEqual({ free: false, usedKiB: 40 });
+    expect(await session.proveFree(1)).toEqual({ free: false, usedKiB: 0 });
+    await session.kill(instance);
+    expect(await session.proveFree(1)).toEqual({ free: true, usedKiB: 0 });
+    await expect(session.proveFree(7)).rejects.toMatchObject({ code: 'VM_WRONG_STATE' });
+    await expect(session.proveFree(-1)).rejects.toMatchObject({ code: 'INVALID_REQUEST' });
+  });
+
+  it('that an instance runs out of ends it, with its limit', async () => {
+    const { session } = connect({ takesMiB: (event) => Number(event) });
+    await session.hello;
+    const { instance } = await session.startInstance({ ...SPEC, memMiB: 64 });
+    const invoke = (event: string) => session.invoke(instance, event, TEST_CONTEXT, 20_000);
+    expect((await invoke('64')).json.toString()).toBe('64');
+    await expect(invoke('65')).rejects.toMatchObject({
+      code: 'HANDLER_OUT_OF_MEMORY',
+      message: expect.stringContaining('64 MiB') as string,
+      details: { limitMiB: 64 },
+    });
+    expect(session.instances).toEqual([]);
+  });
+
+  it('is not reported in words that cannot be understood', async () => {
+    const [host, guest] = channelPair();
+    const session = new GuestSession(host, TEST_OPTIONS);
+    guest.on('data', (chunk: Buffer) => {
+      const { request } = new FrameDecoder('host').push(chunk)[0]!;
+      guest.write(encodeFrame(FrameType.REPORT, 0, request, Buffer.from('{"totalKiB":-1}')));
+    });
+    await expect(session.memory()).rejects.toMatchObject({ code: 'GUEST_PROTOCOL' });
+  });
+});
+
+describe('START', () => {
+  it.each([
+    [{}, 0, undefined],
+    [{ memMiB: 128 }, 128, undefined],
+    [{ memMiB: 128, nodes: [] }, 128, undefined],
+    [{ memMiB: 300, nodes: [1, 12] }, 300, [1, 12]],
+  ])('carries %j', (place, memMiB, nodes) => {
+    const spec = decodeStart(encodeStart({ ...SPEC, ...place }));
+    expect([spec.memMiB, spec.nodes, spec.env]).toEqual([memMiB, nodes, SPEC.env]);
   });
 });
 

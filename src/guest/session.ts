@@ -6,6 +6,13 @@ import { Call } from './call.js';
 import { encodeFrame, FrameDecoder, FrameType, type Frame } from './frames.js';
 import { Instance, type InvokeResult, type StartResult } from './instance.js';
 import {
+  decodeMemory,
+  decodeProof,
+  encodeProve,
+  type FreeProof,
+  type GuestMemory,
+} from './memory.js';
+import {
   decodeExited,
   decodeFatal,
   decodeFrozen,
@@ -18,36 +25,20 @@ import {
   encodeInvoke,
   encodeRestore,
   encodeStart,
+  UNKNOWN_EXIT,
   type ExitInfo,
+  type HandlerSpec,
   type HelloInfo,
   type InstanceSpec,
   type InvokeContext,
 } from './messages.js';
-
-/** Limits of waiting, in milliseconds, and of what is kept, in bytes. */
-export interface GuestOptions {
-  /** From the session's creation to HELLO. */
-  readonly helloTimeoutMs: number;
-  /** From START until the handler is loaded; then the instance is ended. */
-  readonly startTimeoutMs: number;
-  /** From `restore()` to RESTORED; the guest's CPUs must be resumed within it. */
-  readonly restoreTimeoutMs: number;
-  /** How long the end of an instance may take once it was asked for. */
-  readonly exitTimeoutMs: number;
-  readonly pingTimeoutMs: number;
-  /** How long the guest may take to freeze; the session waits a little longer for its word. */
-  readonly freezeTimeoutMs: number;
-  /** How much of what an invocation prints is kept. */
-  readonly logBytes: number;
-  /** The longest result that is accepted, in bytes of JSON. */
-  readonly resultBytes: number;
-  /** Everything that instances print, as it comes, also between invocations. */
-  readonly onLog?: (instance: number, chunk: Buffer) => void;
-  /** An instance has ended, whatever ended it; not when the session is over. */
-  readonly onExit?: (instance: number, exit: ExitInfo) => void;
-}
+import { died, notReady, protocol, wrongResult } from './failures.js';
+import type { GuestOptions } from './options.js';
+import { Questions } from './questions.js';
 
 const MAX_INSTANCE = 0xffff;
+/** The zygote's number in frames: its process is the agent's own affair. */
+const ZYGOTE = 0;
 /** How much later than its own limit the guest may answer FREEZE, milliseconds. */
 const FREEZE_GRACE_MS = 2_000;
 
@@ -63,8 +54,8 @@ export class GuestSession {
   readonly #hello = new Call<HelloInfo>();
   readonly #closed = new Call<SparklerError>();
   readonly #instances = new Map<number, Instance>();
-  /** What the agent itself was asked, by request. */
-  readonly #asked = new Map<number, { readonly answer: FrameType; readonly call: Call<Buffer> }>();
+  readonly #questions = new Questions();
+  #zygote: Instance;
   #restore: { request: number; call: Call<undefined> } | undefined;
   #end: SparklerError | undefined;
   #lastInstance = 0;
@@ -75,6 +66,7 @@ export class GuestSession {
     this.#options = options;
     this.hello = this.#hello.promise;
     this.closed = this.#closed.promise;
+    this.#zygote = this.#make(ZYGOTE);
     this.#hello.limit(options.helloTimeoutMs, () =>
       this.#fail(notReady(`did not come up within ${options.helloTimeoutMs} ms`, 'boot')),
     );
@@ -101,21 +93,59 @@ export class GuestSession {
   }
 
   /**
-   * Starts a runtime process and loads the handler.
-   * @throws SparklerError HANDLER_NOT_FOUND, HANDLER_FAILED, HANDLER_EXITED, HANDLER_TIMEOUT (the
-   * instance is gone then), GUEST_NOT_READY (the image lacks the runtime), VM_DIED, GUEST_PROTOCOL.
+   * Starts an instance: from the zygote when there is one of the same runtime, handler, working
+   * directory and environment, else a runtime process that loads the handler.
+   * @throws SparklerError HANDLER_NOT_FOUND, HANDLER_FAILED, HANDLER_EXITED, HANDLER_OUT_OF_MEMORY,
+   * HANDLER_TIMEOUT (the instance is gone then), GUEST_NOT_READY (the image lacks the runtime, or
+   * the kernel what the limit or the nodes take), VM_DIED, GUEST_PROTOCOL, INVALID_REQUEST.
    */
   async startInstance(spec: InstanceSpec): Promise<StartResult> {
     if (this.#end !== undefined) throw this.#end;
     const payload = encodeStart(spec);
-    const instance = this.#add(this.#freeNumber());
+    return this.#start(FrameType.START, this.#add(this.#freeNumber()), payload);
+  }
+
+  /**
+   * Keeps a process that has loaded the handler and serves no invocation: instances are made from
+   * it. It is no instance, and it is in no snapshot's list of them, but a snapshot holds it. When it
+   * dies the agent starts it again. There is one at most: for another, `endZygote()` first; for the
+   * same again this resolves when it is there.
+   * @throws SparklerError as `startInstance`, and there is no zygote then; VM_WRONG_STATE: there is
+   * one of something else.
+   */
+  async startZygote(spec: HandlerSpec): Promise<{ readonly initMs: number }> {
+    if (this.#end !== undefined) throw this.#end;
+    if (this.#zygote.pending !== undefined) {
+      throw new SparklerError('VM_WRONG_STATE', 'The zygote is starting already.');
+    }
+    const zygote = this.#zygote;
+    try {
+      const { initMs } = await this.#start(FrameType.ZYGOTE, zygote, encodeStart(spec));
+      return { initMs };
+    } catch (error) {
+      // Another one goes on; one that failed must be gone before the next is asked for.
+      const refused = error instanceof SparklerError && error.code === 'VM_WRONG_STATE';
+      if (!refused) await this.#whenGone(zygote).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** Ends the zygote, if there is one; the instances that came from it go on. */
+  async endZygote(): Promise<void> {
+    if (this.#end !== undefined) throw this.#end;
+    const zygote = this.#zygote;
+    this.#send(encodeFrame(FrameType.KILL, ZYGOTE, this.#nextRequest()));
+    await this.#whenGone(zygote);
+  }
+
+  async #start(type: FrameType, instance: Instance, payload: Buffer): Promise<StartResult> {
     const request = this.#nextRequest();
     const call = new Call<StartResult>();
     instance.begin({ kind: 'start', request, call });
     call.limit(this.#options.startTimeoutMs, () =>
       this.#timeOut(instance, this.#options.startTimeoutMs),
     );
-    this.#send(encodeFrame(FrameType.START, instance.number, request, payload));
+    this.#send(encodeFrame(type, instance.number, request, payload));
     return call.promise;
   }
 
@@ -123,9 +153,9 @@ export class GuestSession {
    * Runs the handler once. `event` is JSON and passed on as it is; `timeoutMs` counts from now,
    * and the handler sees it as its deadline. An instance serves one invocation at a time. May be
    * called before the promise of `restore()` settles: the guest obeys it after.
-   * @throws SparklerError HANDLER_FAILED, HANDLER_EXITED, HANDLER_TIMEOUT, RESULT_NOT_JSON,
-   * RESULT_TOO_LARGE, VM_WRONG_STATE, VM_DIED, GUEST_PROTOCOL. After HANDLER_EXITED and
-   * HANDLER_TIMEOUT the instance is gone.
+   * @throws SparklerError HANDLER_FAILED, HANDLER_EXITED, HANDLER_OUT_OF_MEMORY, HANDLER_TIMEOUT,
+   * RESULT_NOT_JSON, RESULT_TOO_LARGE, VM_WRONG_STATE, VM_DIED, GUEST_PROTOCOL. After
+   * HANDLER_EXITED, HANDLER_OUT_OF_MEMORY and HANDLER_TIMEOUT the instance is gone.
    */
   async invoke(
     number: number,
@@ -172,22 +202,51 @@ export class GuestSession {
   async kill(number: number): Promise<ExitInfo> {
     const instance = this.#instances.get(number);
     if (this.#end !== undefined) throw this.#end;
-    if (instance === undefined) return { code: null, signal: null, oom: false };
+    if (instance === undefined) return UNKNOWN_EXIT;
     this.#send(encodeFrame(FrameType.KILL, number, this.#nextRequest()));
+    return this.#whenGone(instance);
+  }
+
+  #whenGone(instance: Instance): Promise<ExitInfo> {
     this.#awaitExit(instance);
     return instance.gone.promise;
   }
 
   /** Resolves when the agent answers. @throws SparklerError GUEST_NOT_READY, VM_DIED. */
   async ping(): Promise<void> {
+    await this.#question('ping', FrameType.PING, FrameType.PONG);
+  }
+
+  /** The guest's memory by node and by instance. @throws SparklerError GUEST_NOT_READY, VM_DIED. */
+  async memory(): Promise<GuestMemory> {
+    return decodeMemory(await this.#question('memory', FrameType.MEMORY, FrameType.REPORT));
+  }
+
+  /**
+   * Has the agent prove that nothing in the guest uses the memory of a node, so that the host may
+   * discard it. The proof holds as long as no instance is started there.
+   * @throws SparklerError VM_WRONG_STATE (no such node), INVALID_REQUEST, GUEST_NOT_READY, VM_DIED.
+   */
+  async proveFree(node: number): Promise<FreeProof> {
+    const payload = encodeProve(node);
+    return decodeProof(await this.#question('memory', FrameType.PROVE, FrameType.PROVED, payload));
+  }
+
+  /** One that may be left unanswered: the session goes on. */
+  async #question(
+    step: string,
+    type: FrameType,
+    answer: FrameType,
+    ...payload: Buffer[]
+  ): Promise<Buffer> {
     if (this.#end !== undefined) throw this.#end;
     const limit = this.#options.pingTimeoutMs;
-    const { request, call } = this.#ask(FrameType.PING, FrameType.PONG);
+    const { request, call } = this.#ask(type, answer, ...payload);
     call.limit(limit, () => {
-      this.#asked.delete(request);
-      call.reject(notReady(`did not answer within ${limit} ms`, 'ping'));
+      this.#questions.forget(request);
+      call.reject(notReady(`did not answer within ${limit} ms`, step));
     });
-    await call.promise;
+    return call.promise;
   }
 
   /**
@@ -242,8 +301,7 @@ export class GuestSession {
     ...payload: Buffer[]
   ): { request: number; call: Call<Buffer> } {
     const request = this.#nextRequest();
-    const call = new Call<Buffer>();
-    this.#asked.set(request, { answer, call });
+    const call = this.#questions.open(request, answer);
     this.#send(encodeFrame(type, 0, request, ...payload));
     return { request, call };
   }
@@ -261,8 +319,12 @@ export class GuestSession {
     throw new SparklerError('LIMIT_EXCEEDED', 'The VM holds too many instances.');
   }
 
+  #make(number: number): Instance {
+    return new Instance(number, this.#options.logBytes, new Call<ExitInfo>());
+  }
+
   #add(number: number): Instance {
-    const instance = new Instance(number, this.#options.logBytes, new Call<ExitInfo>());
+    const instance = this.#make(number);
     this.#instances.set(number, instance);
     return instance;
   }
@@ -320,12 +382,10 @@ export class GuestSession {
       }
       case FrameType.PONG:
       case FrameType.FROZEN:
-      case FrameType.THAWED: {
-        const asked = this.#asked.get(frame.request);
-        // Nobody waits any more: the answer came after its limit.
-        if (asked?.answer !== frame.type) return;
-        this.#asked.delete(frame.request);
-        asked.call.resolve(frame.payload);
+      case FrameType.THAWED:
+      case FrameType.REPORT:
+      case FrameType.PROVED: {
+        this.#questions.answer(frame);
         return;
       }
       case FrameType.FATAL:
@@ -334,7 +394,8 @@ export class GuestSession {
           `The guest failed: ${decodeFatal(frame.payload)}`,
         );
       default: {
-        const instance = this.#instances.get(frame.instance);
+        const instance =
+          frame.instance === ZYGOTE ? this.#zygote : this.#instances.get(frame.instance);
         if (instance === undefined) throw protocol(`a frame of no instance (${frame.instance})`);
         this.#handleInstance(instance, frame);
       }
@@ -379,7 +440,7 @@ export class GuestSession {
       const wrong = wrongResult(result.json, this.#options.resultBytes);
       if (wrong) pending.call.reject(wrong);
       else pending.call.resolve(result);
-    } else if (frame.type === FrameType.ERROR && pending.kind === 'invoke') {
+    } else if (frame.type === FrameType.ERROR) {
       pending.call.reject(instance.runtimeError(decodeRuntimeError('ERROR', frame.payload)));
     } else {
       throw protocol('an answer of the wrong type');
@@ -388,6 +449,7 @@ export class GuestSession {
   }
 
   #exited(instance: Instance, exit: ExitInfo): void {
+    if (instance === this.#zygote) this.#zygote = this.#make(ZYGOTE);
     this.#instances.delete(instance.number);
     instance.pending?.call.reject(instance.exitError(exit));
     instance.gone.resolve(exit);
@@ -403,7 +465,7 @@ export class GuestSession {
     }
     for (const instance of [...this.#instances.values()]) {
       if (!alive.has(instance.number)) {
-        this.#exited(instance, { code: null, signal: 9, oom: false });
+        this.#exited(instance, { ...UNKNOWN_EXIT, signal: 9 });
       }
     }
     this.#restore = undefined;
@@ -415,40 +477,13 @@ export class GuestSession {
     this.#end = error;
     this.#hello.reject(error);
     this.#restore?.call.reject(error);
-    for (const { call } of this.#asked.values()) call.reject(error);
-    for (const instance of this.#instances.values()) {
+    this.#questions.fail(error);
+    for (const instance of [this.#zygote, ...this.#instances.values()]) {
       instance.pending?.call.reject(error);
       instance.gone.reject(error);
     }
     this.#instances.clear();
-    this.#asked.clear();
     this.#channel.destroy();
     this.#closed.resolve(error);
-  }
-}
-
-function protocol(what: string): SparklerError {
-  return new SparklerError('GUEST_PROTOCOL', `The guest agent broke the protocol: ${what}.`);
-}
-
-function notReady(what: string, step: string): SparklerError {
-  return new SparklerError('GUEST_NOT_READY', `The guest ${what}.`, { step });
-}
-
-function died(cause?: unknown): SparklerError {
-  return new SparklerError('VM_DIED', 'The VM ended: the channel to its guest closed.', {}, cause);
-}
-
-function wrongResult(json: Buffer, limit: number): SparklerError | undefined {
-  if (json.length > limit) {
-    const message = `The result is ${json.length} bytes of JSON; at most ${limit} are allowed.`;
-    return new SparklerError('RESULT_TOO_LARGE', message);
-  }
-  try {
-    JSON.parse(json.toString());
-    return undefined;
-  } catch (error) {
-    const message = 'What the handler returned is not JSON.';
-    return new SparklerError('RESULT_NOT_JSON', message, {}, error);
   }
 }

@@ -4,7 +4,8 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import type { Duplex } from 'node:stream';
 import { SEED_BYTES } from './messages.js';
-import { GuestSession, type GuestOptions } from './session.js';
+import type { GuestOptions } from './options.js';
+import { GuestSession } from './session.js';
 import type { InvokeResult } from './instance.js';
 import { TEST_CONTEXT, TEST_OPTIONS } from './testing.js';
 

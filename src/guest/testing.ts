@@ -1,6 +1,6 @@
 /** Helpers of this room's tests. */
 import { Duplex } from 'node:stream';
-import type { GuestOptions } from './session.js';
+import type { GuestOptions } from './options.js';
 
 /** Random numbers that repeat with SPARKLER_TEST_SEED; `seed` goes into what a failure says. */
 export interface SeededRandom {

@@ -170,6 +170,25 @@ describe('the registry', () => {
     registry.close();
   });
 
+  it('keeps peaks of memory with their function', () => {
+    const first = Registry.open(dir);
+    first.putMemoryPeaks('hello', [1]);
+    expect(first.memoryPeaks('hello')).toEqual([]);
+    first.putFunction(fn);
+    first.putMemoryPeaks('hello', [1]);
+    first.putMemoryPeaks('hello', [1, 2]);
+    // A function that is changed is the same function.
+    first.putFunction({ ...fn, memMiB: 512 });
+    first.close();
+    const second = Registry.open(dir);
+    expect(second.memoryPeaks('hello')).toEqual([1, 2]);
+    expect(second.memoryPeaks('other')).toEqual([]);
+    second.dropFunction('hello');
+    second.putFunction(fn);
+    expect(second.memoryPeaks('hello')).toEqual([]);
+    second.close();
+  });
+
   it('attaches a process to its intent', () => {
     const registry = Registry.open(dir);
     const [, id] = registry.journal.intendAll([

@@ -33,6 +33,8 @@ export class Registry {
   readonly #putSnapshot: Statement;
   readonly #dropSnapshot: Statement;
   readonly #snapshots: Statement<[], RecordRow>;
+  readonly #memoryPeaks: Statement<[string], RecordRow>;
+  readonly #putMemoryPeaks: Statement;
 
   private constructor(db: Database.Database) {
     this.#db = db;
@@ -50,6 +52,15 @@ export class Registry {
     );
     this.#dropSnapshot = db.prepare('DELETE FROM snapshots WHERE ss_id = ?');
     this.#snapshots = db.prepare('SELECT record FROM snapshots ORDER BY created_at, ss_id');
+    this.#memoryPeaks = db.prepare(
+      'SELECT peaks AS record FROM memory_peaks WHERE function_name = ?',
+    );
+    // A VM may outlive its function by a moment: what it learns then is of no use.
+    this.#putMemoryPeaks = db.prepare(
+      `INSERT INTO memory_peaks (function_name, peaks)
+       SELECT name, ? FROM functions WHERE name = ?
+       ON CONFLICT (function_name) DO UPDATE SET peaks = excluded.peaks`,
+    );
   }
 
   /**
@@ -113,6 +124,17 @@ export class Registry {
 
   dropSnapshot(ssId: string): void {
     this.#dropSnapshot.run(ssId);
+  }
+
+  /** What a function's instances have needed at most, bytes, oldest first. */
+  memoryPeaks(functionName: string): readonly number[] {
+    const row = this.#memoryPeaks.get(functionName);
+    return row === undefined ? [] : (JSON.parse(row.record) as number[]);
+  }
+
+  /** Replaces them. They are lost with the function. */
+  putMemoryPeaks(functionName: string, peaks: readonly number[]): void {
+    this.#putMemoryPeaks.run(JSON.stringify(peaks), functionName);
   }
 
   /** Lets the lock go. */

@@ -24,6 +24,21 @@ export interface StoredFunction {
   readonly updatedAt: number;
 }
 
+/** What a VM's memory is made of; the same fields as the memory room's MemoryPlan. */
+export interface StoredMemory {
+  readonly policy: 'static' | 'balloon' | 'virtio-mem' | 'blocks';
+  readonly memMiB: number;
+  readonly baseMiB: number;
+  readonly maxMiB: number;
+  readonly instanceMiB: number;
+  readonly limited?: true;
+  readonly layout?: {
+    readonly balloon?: { readonly freePageReporting: boolean };
+    readonly hotplug?: { readonly maxMiB: number };
+    readonly blocks?: readonly { readonly memMiB: number }[];
+  };
+}
+
 /** A snapshot; the same fields as control's SnapshotRecord. Its manifest holds the rest. */
 export interface StoredSnapshot {
   readonly ssId: string;
@@ -33,6 +48,7 @@ export interface StoredSnapshot {
   readonly memoryPath: string;
   readonly vcpus: number;
   readonly memMiB: number;
+  readonly memory?: StoredMemory;
   readonly image: string;
   readonly kernel: string;
   readonly codeId: string;

@@ -39,6 +39,7 @@ export function recordOf(
     memoryPath: resolve(dir, manifest.memoryFile),
     vcpus,
     memMiB,
+    ...(manifest.memory && { memory: manifest.memory }),
     image,
     kernel,
     codeId,

@@ -16,6 +16,18 @@ export type {
   VmStats,
   VmWrites,
 } from './driver.js';
+export {
+  nearestSize,
+  type BalloonStats,
+  type BlockState,
+  type MemoryFeature,
+  type MemoryLayout,
+  type MemoryState,
+  type MemorySteps,
+  type Populated,
+  type Resized,
+  type VmMemory,
+} from './memory.js';
 export { bootMachine, restoreMachine, type Machine, type MachineLimits } from './machine.js';
 export { nextState, TRANSITIONS, type MachineOperation } from './transitions.js';
 export {
@@ -32,6 +44,7 @@ export { chooseAccelerator, probe, type AcceleratorChoice } from './detect.js';
 export { createQemuDriver, encodePlan, qemuVersion, type QemuOptions } from './qemu/index.js';
 export {
   FakeDriver,
+  type FakeDevices,
   type FakeFaults,
   type FakeGuest,
   type FakeGuestFactory,

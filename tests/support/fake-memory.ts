@@ -1,8 +1,10 @@
 /** A VM's memory of blocks, in memory. */
 import { SparklerError } from '../../src/errors.js';
+import type { ElasticMemory, Grant, MemorySummary, MemoryView } from '../../src/memory/index.js';
 
 /** Blocks of one size, one for each instance. */
-export class FakeMemory {
+export class FakeMemory implements ElasticMemory {
+  readonly policy = 'blocks';
   /** Nodes that are given away. */
   readonly given = new Set<number>();
   /** What was given and taken back, in order: `+1`, `-1`. */
@@ -22,11 +24,7 @@ export class FakeMemory {
     return this.given.size < this.blocks ? undefined : 'all its blocks are taken';
   }
 
-  async grow(memMiB: number): Promise<{
-    memMiB: number;
-    nodes: readonly number[];
-    release: () => Promise<void>;
-  }> {
+  async grow(memMiB: number): Promise<Grant> {
     await Promise.resolve();
     if (this.failure) throw this.failure;
     const why = this.fits(memMiB);
@@ -42,10 +40,34 @@ export class FakeMemory {
       this.given.delete(node);
       this.history.push(`-${node}`);
     };
-    return { memMiB, nodes: [node], release };
+    return {
+      memMiB,
+      nodes: [node],
+      engage: () => Promise.resolve(),
+      rest: () => undefined,
+      release,
+    };
   }
 
   get promisedMiB(): number {
     return this.baseMiB + this.given.size * this.blockMiB;
+  }
+
+  resize(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  summary(): MemorySummary {
+    const configuredMiB = this.baseMiB + this.blocks * this.blockMiB;
+    const grantedMiB = this.given.size * this.blockMiB;
+    return { policy: this.policy, configuredMiB, pluggedMiB: configuredMiB, grantedMiB };
+  }
+
+  view(): Promise<MemoryView> {
+    return Promise.resolve({ ...this.summary(), instances: [] });
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
   }
 }

@@ -353,7 +353,11 @@ export interface paths {
         delete: operations["deleteVm"];
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Set a microVM's memory by hand
+         * @description Answers when the guest has it. It stays until its instances need more, or it is set again. A size that cannot be is refused with the nearest that can; a guest that does not get there in time keeps the size of before.
+         */
+        patch: operations["resizeVm"];
         trace?: never;
     };
     "/vms/{vmId}/console": {
@@ -386,7 +390,7 @@ export interface components {
              * @description Which error it is; docs/errors.md lists them.
              * @enum {string}
              */
-            code: "INVALID_REQUEST" | "INVALID_PARAMS" | "INVALID_ARCHIVE" | "INVALID_CONFIG" | "UNSUPPORTED_FIELD" | "PATH_NOT_ALLOWED" | "MEMORY_TOO_SMALL" | "LIMIT_EXCEEDED" | "HOST_NOT_ALLOWED" | "ORIGIN_NOT_ALLOWED" | "ROUTE_NOT_FOUND" | "FUNCTION_NOT_FOUND" | "IMAGE_NOT_FOUND" | "KERNEL_NOT_FOUND" | "VM_NOT_FOUND" | "SNAPSHOT_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "UNSUPPORTED_MEDIA_TYPE" | "BODY_TOO_LARGE" | "ARCHIVE_TOO_LARGE" | "HEADERS_TOO_LARGE" | "FUNCTION_HAS_NO_CODE" | "FUNCTION_IN_USE" | "FUNCTION_MISMATCH" | "SNAPSHOT_IN_USE" | "SNAPSHOT_UNUSABLE" | "VM_WRONG_STATE" | "OPERATION_UNSUPPORTED" | "NO_PLACE" | "FUNCTION_NOT_FROZEN" | "HANDLER_NOT_FOUND" | "HANDLER_FAILED" | "HANDLER_EXITED" | "HANDLER_TIMEOUT" | "RESULT_NOT_JSON" | "RESULT_TOO_LARGE" | "GUEST_NOT_READY" | "GUEST_PANICKED" | "GUEST_PROTOCOL" | "VM_DIED" | "STORAGE_FULL" | "TOO_MANY_VMS" | "TOO_MANY_REQUESTS" | "DEPENDENCY_MISSING" | "DATA_IN_USE" | "VMM_FAILED" | "PAGE_SERVER_FAILED" | "IMAGE_BUILD_FAILED" | "SHUTTING_DOWN" | "DAEMON_UNREACHABLE" | "INTERNAL";
+            code: "INVALID_REQUEST" | "INVALID_PARAMS" | "INVALID_ARCHIVE" | "INVALID_CONFIG" | "UNSUPPORTED_FIELD" | "PATH_NOT_ALLOWED" | "MEMORY_TOO_SMALL" | "LIMIT_EXCEEDED" | "HOST_NOT_ALLOWED" | "ORIGIN_NOT_ALLOWED" | "ROUTE_NOT_FOUND" | "FUNCTION_NOT_FOUND" | "IMAGE_NOT_FOUND" | "KERNEL_NOT_FOUND" | "VM_NOT_FOUND" | "SNAPSHOT_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "UNSUPPORTED_MEDIA_TYPE" | "BODY_TOO_LARGE" | "ARCHIVE_TOO_LARGE" | "HEADERS_TOO_LARGE" | "FUNCTION_HAS_NO_CODE" | "FUNCTION_IN_USE" | "FUNCTION_MISMATCH" | "SNAPSHOT_IN_USE" | "SNAPSHOT_UNUSABLE" | "VM_WRONG_STATE" | "OPERATION_UNSUPPORTED" | "NO_PLACE" | "FUNCTION_NOT_FROZEN" | "HANDLER_NOT_FOUND" | "HANDLER_FAILED" | "HANDLER_EXITED" | "HANDLER_OUT_OF_MEMORY" | "HANDLER_TIMEOUT" | "RESULT_NOT_JSON" | "RESULT_TOO_LARGE" | "GUEST_NOT_READY" | "GUEST_PANICKED" | "GUEST_PROTOCOL" | "VM_DIED" | "RESIZE_TIMED_OUT" | "STORAGE_FULL" | "NO_MEMORY_BLOCK" | "TOO_MANY_VMS" | "TOO_MANY_REQUESTS" | "HOST_MEMORY_FULL" | "DEPENDENCY_MISSING" | "DATA_IN_USE" | "VMM_FAILED" | "PAGE_SERVER_FAILED" | "IMAGE_BUILD_FAILED" | "SHUTTING_DOWN" | "DAEMON_UNREACHABLE" | "INTERNAL";
             /** @description The guest console's last lines. */
             console?: string;
             /** @description The function's own error type. */
@@ -398,12 +402,16 @@ export interface components {
             fault: "caller" | "function" | "guest" | "host" | "platform";
             /** @description The field of the request that is wrong. */
             field?: string;
+            /** @description The memory that the function was limited to, MiB. */
+            limitMiB?: number;
             /** @description What the function printed last. */
             logs?: string;
             /** @description What is wrong and, where possible, what to do. */
             message: string;
             /** @description The same request may succeed later. */
             retryable: boolean;
+            /** @description After so many seconds the same request is worth another try; `Retry-After` says the same. */
+            retryAfterS?: number;
             /** @description The function's own stack trace. */
             stack?: string;
             /** @description The step that failed. */
@@ -599,6 +607,13 @@ export interface components {
             };
             /** @description Inside the handler, by the guest's clock, ms. */
             handlerMs: number;
+            /** @description How the instance was started. Absent: it was there. */
+            instance?: {
+                /** @description It was made from a process that had loaded the handler already. */
+                from_zygote: boolean;
+                /** @description By the guest's clock, until its handler was loaded. */
+                init_ms: number;
+            };
             /** @description What the invocation printed, its last part. */
             logs: string;
             /** @description Milliseconds from the request's arrival until each point; absent where it did not occur. */
@@ -872,6 +887,84 @@ export interface components {
             createdAt: string;
             /** @description How many invocations it has served. */
             invocations: number;
+            /** @description Its memory. */
+            memory: {
+                /** @description The guest's own statistics, through its balloon. */
+                balloonStats?: {
+                    /** @description How old this is, ms. */
+                    ageMs: number;
+                    /** @description Free, or could be at once, bytes. */
+                    availableBytes?: number;
+                    /** @description Cached files, bytes. */
+                    diskCacheBytes?: number;
+                    /** @description Free, bytes. */
+                    freeBytes?: number;
+                    /** @description Page faults that read from a disk. */
+                    majorFaults?: number;
+                    /** @description Page faults that did not. */
+                    minorFaults?: number;
+                    /** @description All of it, bytes. */
+                    totalBytes?: number;
+                };
+                /** @description Its blocks; one VM only. */
+                blocks?: {
+                    /** @description Its size, MiB. */
+                    memMiB: number;
+                    /** @description Number of the guest's NUMA node. */
+                    node: number;
+                    /** @description Host memory behind it, bytes. */
+                    residentBytes: number;
+                    /**
+                     * @description `taken`: an instance has it. `returning`: it is being given back to the host. `closed`: taken out by hand.
+                     * @enum {string}
+                     */
+                    state: "free" | "taken" | "returning" | "closed";
+                    /** @description What of it the guest has allocated; absent when the guest could not be asked, bytes. */
+                    usedBytes?: number;
+                }[];
+                /** @description The most that it may have, MiB. */
+                configuredMiB: number;
+                /** @description What its instances have been given of that, MiB. */
+                grantedMiB: number;
+                /** @description Its instances; one VM only. */
+                instances?: {
+                    /** @description What it uses now, bytes. */
+                    currentBytes: number;
+                    /** @description Its number in the VM. */
+                    instance: number;
+                    /** @description What it may use at most; absent: the VM's own memory is the limit, bytes. */
+                    limitBytes?: number;
+                    /** @description The blocks that it is bound to. */
+                    nodes: number[];
+                    /** @description The most that it has used, bytes. */
+                    peakBytes: number;
+                }[];
+                /** @description What it has now, MiB. */
+                pluggedMiB: number;
+                /**
+                 * @description Its memory policy.
+                 * @enum {string}
+                 */
+                policy: "static" | "balloon" | "virtio-mem" | "blocks";
+                /** @description How memory is populated ahead; policy `blocks` only. */
+                population?: {
+                    /** @description What the next instance gets populated ahead, bytes. */
+                    eagerBytes: number;
+                    /** @description From how many earlier instances that was learned; 0: it is as configured. */
+                    peaks: number;
+                    /**
+                     * @description Whether second-level page tables are filled as well.
+                     * @enum {string}
+                     */
+                    preTdpFault: "off" | "on" | "unavailable";
+                    /** @description Why that is unavailable. */
+                    why?: string;
+                };
+                /** @description Host memory behind it (policy `static`: that of the whole VMM); one VM only, bytes. */
+                residentBytes?: number;
+                /** @description What is neither free in the guest nor could be at once; one VM only, bytes. */
+                usedByGuestBytes?: number;
+            };
             /** @description Its network slot. */
             namespace?: string;
             /** @description Process id of the VMM. */
@@ -905,7 +998,7 @@ export interface components {
                 image: string;
                 /** @description Alias of the guest kernel. */
                 kernel: string;
-                /** @description Memory, MiB. */
+                /** @description All memory that it may come to have, MiB. */
                 mem_size: number;
                 /** @description vCPUs. */
                 vcpu: number;
@@ -917,22 +1010,23 @@ export interface components {
         };
         /** @description A microVM to start. */
         VMInput: {
-            /**
-             * @description Memory by balloon. A boolean; not in this version: only false or null is accepted.
-             * @enum {unknown}
-             */
-            enable_balloon?: false | null;
-            /**
-             * @description Memory by Faascale's blocks. A boolean; not in this version: only false or null is accepted.
-             * @enum {unknown}
-             */
-            enable_faascale?: false | null;
+            /** @description Policy `blocks` only: the size of each block, MiB. Default: as many as fit into `mem`, each of the function's memory. */
+            blocks?: number[];
+            /** @description The same as `memory_policy: balloon`. */
+            enable_balloon?: boolean | null;
+            /** @description The same as `memory_policy: blocks`; where a kernel `faascale` is configured, that kernel, which manages blocks by itself. */
+            enable_faascale?: boolean | null;
             /** @description The function that it shall run. */
             func_name: string;
             /** @description Alias of the guest kernel. Default: the function's. */
             kernel?: string;
-            /** @description Memory, MiB. Default: the function's. */
+            /** @description All memory that the VM may come to have, MiB. Default: the function's where its memory is static, else enough for `memory.instances` instances of it. */
             mem?: number;
+            /**
+             * @description How its memory follows its instances. `static`: it has one size. `balloon`: what no invocation needs is taken back. `virtio-mem`: plugged and unplugged. `blocks`: an instance is bound to blocks of its own. Default: `memory.policy` of the configuration.
+             * @enum {string}
+             */
+            memory_policy?: "static" | "balloon" | "virtio-mem" | "blocks" | "";
             /**
              * @description The network slot. A string; not in this version: only "" or null is accepted.
              * @enum {unknown}
@@ -959,6 +1053,11 @@ export interface components {
              * @enum {string}
              */
             strategy?: "vanilla" | "cached" | "reap" | "faasnap" | "populate" | "auto";
+        };
+        /** @description Memory for a microVM. */
+        VMResize: {
+            /** @description All memory that it is to have now, MiB. */
+            mem: number;
         };
         /** @description What is known of the working set of a snapshot. */
         WorkingSet: {
@@ -1635,7 +1734,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `HANDLER_NOT_FOUND`, `HANDLER_FAILED`, `HANDLER_EXITED`, `HANDLER_TIMEOUT`, `RESULT_NOT_JSON`, `RESULT_TOO_LARGE` */
+            /** @description `HANDLER_NOT_FOUND`, `HANDLER_FAILED`, `HANDLER_EXITED`, `HANDLER_OUT_OF_MEMORY`, `HANDLER_TIMEOUT`, `RESULT_NOT_JSON`, `RESULT_TOO_LARGE` */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1653,7 +1752,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `TOO_MANY_VMS`, `TOO_MANY_REQUESTS` */
+            /** @description `TOO_MANY_VMS`, `TOO_MANY_REQUESTS`, `HOST_MEMORY_FULL` */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3288,7 +3387,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `TOO_MANY_VMS` */
+            /** @description `TOO_MANY_VMS`, `HOST_MEMORY_FULL` */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3386,7 +3485,7 @@ export interface operations {
                     "application/json": components["schemas"]["VM"];
                 };
             };
-            /** @description `UNSUPPORTED_FIELD`, `MEMORY_TOO_SMALL`, `INVALID_REQUEST` */
+            /** @description `UNSUPPORTED_FIELD`, `MEMORY_TOO_SMALL`, `LIMIT_EXCEEDED`, `INVALID_REQUEST` */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3413,7 +3512,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `FUNCTION_HAS_NO_CODE`, `FUNCTION_MISMATCH`, `SNAPSHOT_UNUSABLE`, `STORAGE_FULL` */
+            /** @description `FUNCTION_HAS_NO_CODE`, `FUNCTION_MISMATCH`, `SNAPSHOT_UNUSABLE`, `OPERATION_UNSUPPORTED`, `STORAGE_FULL` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3440,7 +3539,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `TOO_MANY_VMS` */
+            /** @description `TOO_MANY_VMS`, `HOST_MEMORY_FULL` */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3576,6 +3675,114 @@ export interface operations {
             };
             /** @description `INTERNAL` */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    resizeVm: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the VM. */
+                vmId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VMResize"];
+            };
+        };
+        responses: {
+            /** @description A microVM. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VM"];
+                };
+            };
+            /** @description `UNSUPPORTED_FIELD`, `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `VM_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `VM_WRONG_STATE`, `OPERATION_UNSUPPORTED` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `BODY_TOO_LARGE` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `RESIZE_TIMED_OUT`, `GUEST_NOT_READY`, `VM_DIED` */
+            424: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `VMM_FAILED`, `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SHUTTING_DOWN` */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

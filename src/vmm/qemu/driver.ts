@@ -87,6 +87,15 @@ class QemuDriver implements FootprintDriver {
       continuesAfterSnapshot: true,
       hasProcess: true,
       ...memorySources(),
+      memory: [],
+      missingMemory: {
+        balloon: 'it is not built yet',
+        hotplug: 'it is not built yet',
+        blocks: 'it is not built yet',
+        prefault: PREFAULT_MISSING[options.accelerator],
+      },
+      memorySteps: { balloonMiB: 1, hotplugMiB: 2, blockMiB: 2 },
+      maxBlocks: 64,
     };
   }
 
@@ -158,6 +167,11 @@ class QemuDriver implements FootprintDriver {
     return new QemuHandle(vmm, memory, stateOut, this.#options.nativeDir, requested);
   }
 }
+
+const PREFAULT_MISSING = {
+  tcg: 'software emulation has no second-level page tables',
+  kvm: 'QEMU does not offer KVM_PRE_FAULT_MEMORY',
+};
 
 const USERFAULT_DEVICE = '/dev/userfaultfd';
 

@@ -25,6 +25,7 @@ export class QemuHandle implements ProcessHandle {
   readonly pid: number;
   readonly channel: Duplex;
   readonly exited: Promise<VmExit>;
+  readonly memory = undefined;
   readonly #process: QemuProcess;
   readonly #qmp: Qmp;
   readonly #preload: Preload;

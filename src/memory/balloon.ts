@@ -1,0 +1,43 @@
+/**
+ * Policy `balloon`: the VM boots with all of its memory, and the host takes back by virtio-balloon
+ * what no running invocation needs.
+ */
+import { deviceOf } from './ask.js';
+import { FollowingMemory } from './following.js';
+import type { MemoryPolicy, MemoryView, MemoryVm } from './policy.js';
+import { mibOf, mustHoldOne, pageTableMiB } from './sizes.js';
+
+async function shown(vm: MemoryVm): Promise<Partial<MemoryView>> {
+  const { residentBytes, guestStats } = await deviceOf(vm).state();
+  return { residentBytes, ...(guestStats && { balloonStats: guestStats }) };
+}
+
+export const balloonPolicy: MemoryPolicy = {
+  name: 'balloon',
+  needs: ['balloon'],
+  plan: ({ instanceMiB, memMiB, settings }) => {
+    const own = settings.baseMiB;
+    const instances = settings.instances * instanceMiB;
+    const maxMiB = memMiB ?? own + pageTableMiB(own + instances) + instances;
+    // The guest describes all of its memory to itself, also what the balloon has taken.
+    const baseMiB = own + pageTableMiB(maxMiB);
+    mustHoldOne(maxMiB, baseMiB, instanceMiB);
+    const balloon = { freePageReporting: settings.freePageReporting };
+    return {
+      ...{ policy: 'balloon', memMiB: maxMiB, baseMiB, maxMiB, instanceMiB },
+      layout: { balloon },
+    };
+  },
+  open: (vm) => {
+    const { plan, settings, capabilities } = vm;
+    return Promise.resolve(
+      new FollowingMemory(vm, {
+        unitMiB: capabilities.memorySteps.balloonMiB,
+        startMiB: plan.memMiB,
+        set: (memMiB, limitMs) => deviceOf(vm).setBalloon(memMiB, limitMs),
+        restingMiB: (currentBytes) => mibOf(currentBytes) + settings.restingMiB,
+        shown: () => shown(vm),
+      }),
+    );
+  },
+};
