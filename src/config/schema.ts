@@ -82,6 +82,12 @@ const timeouts = Type.Object(
       86_400_000,
       'A microVM that served nothing for so long is ended, ms; 0: never.',
     ),
+    idleInstanceMs: whole(
+      60_000,
+      0,
+      86_400_000,
+      'An instance that served nothing for so long is ended, unless it is the last of its microVM, ms; 0: never.',
+    ),
     httpRequestMs: wait(120_000, 'Receiving one whole HTTP request, ms.'),
     httpKeepAliveMs: wait(60_000, 'Until an idle HTTP connection is closed, ms.'),
   },

@@ -355,3 +355,15 @@ describe('a placed restore', () => {
     });
   });
 });
+
+describe('an idle instance', () => {
+  it('beside others is ended, and its memory is free; the last one stays with its VM', async () => {
+    const memory = await elastic(3, { config: { 'timeouts.idleInstanceMs': 40 } });
+    const { vmId } = await call();
+    await Promise.all([call(LONG), call(LONG), call(LONG)]);
+    while (memory.given.size > 1) await sleep(1);
+    await sleep(60);
+    expect(memory.given.size).toBe(1);
+    expect(await call()).toMatchObject({ startKind: 'warm', vmId });
+  });
+});

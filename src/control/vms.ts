@@ -51,10 +51,14 @@ export class Vms {
     this.#deps = deps;
     this.#starter = new Starter(deps);
     deps.memoryLedger.giveWay = (bytes) => this.#giveWay(bytes);
-    const { idleVmMs } = deps.config.timeouts;
-    if (idleVmMs > 0) {
-      const everyMs = Math.min(Math.ceil(idleVmMs / IDLE_LOOKS), IDLE_LOOK_MAX_MS);
-      this.#idleTimer = setInterval(() => this.#endIdle(idleVmMs), everyMs).unref();
+    const { idleVmMs, idleInstanceMs } = deps.config.timeouts;
+    const waits = [idleVmMs, idleInstanceMs].filter((ms) => ms > 0);
+    if (waits.length > 0) {
+      const everyMs = Math.min(Math.ceil(Math.min(...waits) / IDLE_LOOKS), IDLE_LOOK_MAX_MS);
+      this.#idleTimer = setInterval(() => {
+        if (idleVmMs > 0) this.#endIdle(idleVmMs);
+        if (idleInstanceMs > 0) this.#endIdleInstances(idleInstanceMs);
+      }, everyMs).unref();
     }
   }
 
@@ -332,6 +336,20 @@ export class Vms {
     for (const [oldest] of this.#failed) {
       if (this.#failed.size <= this.#deps.config.limits.keptConsoles) break;
       this.#failed.delete(oldest);
+    }
+  }
+
+  /** Beside others in its VM, an instance that nobody uses only holds memory. */
+  #endIdleInstances(idleInstanceMs: number): void {
+    const before = performance.now() - idleInstanceMs;
+    for (const vm of this.#vms.values()) {
+      if (!vm.isStarted || vm.ending || vm.asleep) continue;
+      const idle = vm.slots.all().filter(({ usedAt }) => usedAt <= before);
+      // The last one stays, and ends with its VM.
+      for (const slot of idle.slice(0, vm.slots.size - 1)) {
+        const turn = vm.slots.takeIdle(slot);
+        if (turn) void this.endInstance(vm, slot).finally(turn.release);
+      }
     }
   }
 
