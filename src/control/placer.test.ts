@@ -367,3 +367,23 @@ describe('an idle instance', () => {
     expect(await call()).toMatchObject({ startKind: 'warm', vmId });
   });
 });
+
+describe('a VM of blocks', () => {
+  it('makes its instances from a zygote, one for each block, until there are no more', async () => {
+    await open({ config: { 'memory.policy': 'blocks', 'memory.instances': 2 } });
+    const first = await call();
+    expect(first).toMatchObject({ startKind: 'cold', instance: { fromZygote: true } });
+    const long = call(LONG);
+    const second = await call();
+    expect(second).toMatchObject({
+      ...{ startKind: 'vertical', vmId: first.vmId, instance: { fromZygote: true } },
+    });
+    expect(second).not.toHaveProperty('phases.vmmUp');
+    await long;
+    const calls = [call(LONG), call(LONG), call()];
+    const kinds = (await Promise.all(calls)).map(({ startKind }) => startKind);
+    expect(kinds).toEqual(['warm', 'warm', 'cold']);
+    const { memory } = await bed.platform.getVm(first.vmId);
+    expect(memory).toMatchObject({ policy: 'blocks', grantedMiB: 256 });
+  });
+});
