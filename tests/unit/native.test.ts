@@ -305,6 +305,12 @@ describe('vmm-launch', () => {
   const me = String(process.pid);
   const asRoot = it.skipIf(process.getuid?.() !== 0);
 
+  it('is ended before its parent when the host runs out of memory', () => {
+    const me = String(process.pid);
+    const { stdout } = launch(me, '-', '-', 'cat', '/proc/self/oom_score_adj');
+    expect(stdout).toBe('300\n');
+  });
+
   it('becomes the program, with its arguments', () => {
     const { status, stdout } = launch(me, '-', '-', 'sh', '-c', 'echo "$0 $1"; exit 7', 'a', 'b c');
     expect(stdout).toBe('a b c\n');
