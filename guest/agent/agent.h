@@ -4,8 +4,11 @@
  *   main.c      arguments, the poll loop, what the host's frames ask for
  *   boot.c      from the initramfs to the root file system and the channel
  *   frame.c     reading whole frames, queueing what cannot be written yet
- *   launch.c    runtime processes: START
+ *   launch.c    runtime processes: from an order to a process
  *   instance.c  runtime processes: pass their frames and output on, end them
+ *   zygote.c    runtime processes: START, and what is kept ready for it
+ *   cgroup.c    what an instance's processes may use, and their end
+ *   memory.c    what the guest's memory is used for, and that some of it is free
  *   freeze.c    no user code runs while a snapshot is taken, nor in a clone before it is reseeded
  *   restore.c   randomness, clock and boot_id after a boot, or after a snapshot was restored
  *
@@ -31,11 +34,11 @@
 
 enum frame_type {
 	F_START = 0x01, F_INVOKE, F_TIMEOUT, F_KILL, F_RESTORE, F_PING, F_POWEROFF,
-	F_FREEZE, F_THAW,
-	F_RESEED = 0x20, F_PREPARE,
+	F_FREEZE, F_THAW, F_ZYGOTE, F_MEMORY, F_PROVE,
+	F_RESEED = 0x20, F_PREPARE, F_FORK, F_BEGIN,
 	F_HELLO = 0x81, F_READY, F_FAILED, F_RESULT, F_ERROR, F_EXITED, F_LOG, F_STACK, F_RESTORED,
-	F_PONG, F_FROZEN, F_THAWED, F_FATAL = 0x8f,
-	F_RESEEDED = 0xa0, F_PREPARED,
+	F_PONG, F_FROZEN, F_THAWED, F_REPORT, F_PROVED, F_FATAL,
+	F_RESEEDED = 0xa0, F_PREPARED, F_FORKED,
 };
 
 struct header {
@@ -100,6 +103,11 @@ extern struct queue to_host;
 /* ---- instance.c ---- */
 
 enum instance_state { UNUSED, STARTING, IDLE, BUSY };
+/*
+ * A zygote forks, a spare waits to become an instance: neither serves invocations, and the host
+ * knows both as number 0.
+ */
+enum role { INSTANCE, ZYGOTE, SPARE };
 /* On the way into a freeze: PREPARE sent, PREPARED received, stopped, and all of it held. */
 enum hold { FREE, ASKED, STOPPING, FREEZING, HELD };
 
@@ -110,16 +118,36 @@ struct runtime {
 	const char *sources;   /* the ending of the bootstrap's source */
 	const char *compiled;  /* its ending when the image holds it compiled, or NULL */
 	const char *flags[4];
+	bool forks; /* a process that has loaded the handler can fork instances */
+};
+
+#define MAX_ENV 512
+#define NODES_BYTES 128
+
+/* What START and ZYGOTE ask for: NUL-terminated strings, the environment last. */
+struct order {
+	const char *runtime, *handler, *cwd;
+	unsigned memory_mib;
+	const char *nodes; /* as cpuset.mems has them; empty: the VM's own memory */
+	const char *environment[MAX_ENV];
+	size_t variables;
 };
 
 struct instance {
 	enum instance_state state;
-	uint16_t number;
+	enum role role;
+	uint16_t number; /* 0: no instance (yet) */
+	uint32_t group;  /* of its cgroup's name */
+	unsigned memory_mib;
+	char nodes[NODES_BYTES];
+	bool loaded;     /* it came ready from the zygote */
+	bool oom;        /* it ended for want of memory */
+	bool ended;      /* status tells how */
 	uint8_t reseeds; /* RESEED frames not answered yet */
 	bool killed;     /* by us */
 	bool ending;     /* its process is gone, its pipes are not read to their end yet */
 	uint32_t request; /* what STARTING or BUSY will answer */
-	pid_t pid;        /* 0 once reaped */
+	pid_t pid;        /* 0 once reaped, and until a zygote has forked it */
 	int status;
 	int log, stack;
 	enum hold hold;
@@ -127,6 +155,7 @@ struct instance {
 	uint64_t kill_at; /* ns, 0: not planned */
 	uint64_t kill_last; /* stack bytes postpone kill_at, never beyond this */
 	uint64_t gone_at; /* ns: EXITED is sent then even if pipes are still open */
+	uint64_t look_at; /* ns: whether its cgroup is empty by now */
 	uint64_t started;
 	struct reader in;
 	struct queue out;
@@ -137,9 +166,6 @@ extern struct instance instances[MAX_INSTANCES];
 extern int instance_slots;
 
 struct instance *instance_find(uint16_t number);
-/* The path of `file` (like "/cgroup.kill") in the instance's cgroup. */
-void cgroup_path(const struct instance *instance, const char *file, char *path, size_t size);
-bool write_file(const char *path, const char *text);
 void instance_invoke(struct instance *instance, const struct frame *frame);
 void instance_timeout(struct instance *instance);
 void instance_kill(struct instance *instance);
@@ -151,9 +177,75 @@ void instances_reap(void);
 /* Acts on what is due; returns the next time something is, or 0. */
 uint64_t instances_tick(uint64_t now);
 
+/* A slot with all but its process, number 0; NULL: there is none left. */
+struct instance *instance_new(enum role role);
+/* Our ends of an instance's descriptors. */
+void instance_open(struct instance *instance, int sock, int log, int stack);
+/* Tells the host that it can be invoked. */
+void instance_ready(const struct instance *instance);
+/* … that it cannot be, though its process is not gone yet … */
+void instance_failed(uint16_t number, uint32_t request, const char *why);
+/* … that it never was there … */
+void instance_refuse(uint16_t number, uint32_t request, const char *why);
+/* … or that it is gone, by this number. NULL: nobody knows how. */
+void instance_exited(const struct instance *instance, uint16_t number);
+/* No process came of it: the slot is free again. */
+void instance_drop(struct instance *instance);
+
 /* ---- launch.c ---- */
 
+bool order_parse(const uint8_t *bytes, size_t size, struct order *order);
+/* Runs the order's runtime in `instance`. NULL, or why not. */
+const char *launch(struct instance *instance, const struct order *order);
+const struct runtime *runtime_named(const char *name);
+/* Three pairs, our ends first and not blocking: socket, log, stack. */
+bool open_pipes(int sock[2], int log[2], int stack[2]);
+void close_pipes(int sock[2], int log[2], int stack[2]);
+
+/* ---- zygote.c ---- */
+
 void instance_start(const struct frame *frame);
+void zygote_start(const struct frame *frame);
+/* KILL, or TIMEOUT: it may still say where it is. */
+void zygote_end(bool timeout);
+/* FORKED: the process of a slot that had none. */
+void zygote_forked(struct instance *instance);
+void zygote_ready(struct instance *instance, const struct frame *frame);
+void zygote_failed(struct frame *frame);
+/* A slot of number 0 is free again, or one that waited for its process. */
+void zygote_retired(const struct instance *instance);
+/* Acts on what is due; returns the next time something is, or 0. */
+uint64_t zygote_tick(uint64_t now);
+extern bool zygote_waits;
+
+/* ---- cgroup.c ---- */
+
+/* The path of `file` (like "/cgroup.kill") in the instance's cgroup. */
+void cgroup_path(const struct instance *instance, const char *file, char *path, size_t size);
+bool write_file(const char *path, const char *text);
+ssize_t read_file(const char *path, char *text, size_t size);
+/* Whether the guest has memory beside node 0. */
+bool blocks_exist(void);
+/* `behind`: it is to run only when nothing else does. */
+void cgroup_make(struct instance *instance, bool behind);
+void cgroup_behind(const struct instance *instance, bool behind);
+/* Moves a process there. */
+bool cgroup_join(const struct instance *instance, pid_t pid);
+/* Limits it to its memory and its nodes. NULL, or why that cannot be. */
+const char *cgroup_limit(struct instance *instance);
+void cgroup_kill(const struct instance *instance);
+bool cgroup_was_oom(const struct instance *instance);
+/* A number in one of its files; false: there is none. */
+bool cgroup_number(const struct instance *instance, const char *file, uint64_t *value);
+/* One step of removing it; true: there is nothing of it any more. */
+bool cgroup_remove(struct instance *instance);
+/* What this process touches from now on lies in the nodes that its cgroup will have. */
+void follow_nodes(const char *nodes);
+
+/* ---- memory.c ---- */
+
+void memory_report(const struct frame *frame);
+void memory_prove(const struct frame *frame);
 
 /* ---- freeze.c ---- */
 
@@ -164,8 +256,13 @@ void freeze_rehearse(struct instance *instance);
 /* The runtime says that it stops itself now. */
 void freeze_prepared(struct instance *instance);
 /* Lets all that is held go. */
-void freeze_release(void);
+/* What the host knows as instances; `all`: zygote and spare as well. */
+void freeze_release(bool all);
+/* A zygote or a spare that stands still since its guest was restored goes on, reseeding first. */
+void freeze_wake(struct instance *instance);
 void freeze_finish(const struct frame *frame);
+/* From FREEZE until THAW, RESTORE or a failure. */
+extern bool freeze_wanted;
 /* True while something is awaited that only looking can tell. */
 extern bool freeze_waits;
 uint64_t freeze_tick(uint64_t now);

@@ -38,6 +38,16 @@ static void mount_at(const char *what, const char *where, const char *type, unsi
 		fatal("mount %s at %s: %s", what, where, strerror(errno));
 }
 
+/* Files in memory lie in node 0, whoever writes them: a block must be free when its instance ends. */
+static void mount_tmpfs(const char *where, unsigned long flags, const char *options)
+{
+	char bound[128];
+	snprintf(bound, sizeof bound, "%s,mpol=bind:0", options);
+	mkdir(where, 0755);
+	if (mount("tmpfs", where, "tmpfs", flags, bound) != 0) /* the kernel knows no nodes */
+		mount_at("tmpfs", where, "tmpfs", flags, options);
+}
+
 static void open_console(void)
 {
 	int console = open("/dev/console", O_RDWR | O_NOCTTY);
@@ -65,7 +75,30 @@ static bool kernel_argument(const char *name)
 	return false;
 }
 
-/* /mods/order names the modules of /mods, one a line, each after those that it needs. */
+/* `number` is a virtio device's kind as its file has it: 0x0018. */
+static bool has_virtio_device(const char *number)
+{
+	char path[300], text[16];
+	bool found = false;
+	DIR *devices = opendir("/sys/bus/virtio/devices");
+	struct dirent *entry;
+	while (devices != NULL && !found && (entry = readdir(devices)) != NULL) {
+		snprintf(path, sizeof path, "/sys/bus/virtio/devices/%s/device", entry->d_name);
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+		text[n > 0 ? n : 0] = '\0';
+		text[strcspn(text, "\n")] = '\0';
+		found = strcmp(text, number) == 0;
+		if (fd >= 0)
+			close(fd);
+	}
+	if (devices != NULL)
+		closedir(devices);
+	return found;
+}
+
+/* /mods/order names the modules of /mods, one a line, each after those that it needs. With a number
+   behind its name a module is loaded only where there is a virtio device of that kind. */
 static void load_modules(void)
 {
 	static char order[16384];
@@ -78,6 +111,11 @@ static void load_modules(void)
 	order[n > 0 ? n : 0] = '\0';
 	for (char *save = NULL, *name = strtok_r(order, "\n", &save); name != NULL;
 	     name = strtok_r(NULL, "\n", &save)) {
+		char *device = strchr(name, ' ');
+		if (device != NULL)
+			*device++ = '\0';
+		if (device != NULL && !has_virtio_device(device))
+			continue;
 		snprintf(path, sizeof path, "/mods/%s", name);
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
@@ -102,7 +140,7 @@ static void enter_root(void)
 {
 	wait_for("/dev/vda", DRIVE_WAIT);
 	mount_at("/dev/vda", "/lower", "erofs", MS_RDONLY, NULL);
-	mount_at("tmpfs", "/upper", "tmpfs", 0, "size=25%,mode=0755");
+	mount_tmpfs("/upper", 0, "size=25%,mode=0755");
 	mkdir("/upper/files", 0755);
 	mkdir("/upper/work", 0755);
 	mount_at("overlay", "/root", "overlay", 0, "lowerdir=/lower,upperdir=/upper/files,workdir=/upper/work");
@@ -119,11 +157,13 @@ static void enter_root(void)
 
 static void furnish(void)
 {
-	mount_at("tmpfs", "/tmp", "tmpfs", MS_NODEV | MS_NOSUID, "size=50%,mode=1777");
-	mount_at("tmpfs", "/run", "tmpfs", MS_NODEV | MS_NOSUID, "size=16m,mode=0755");
-	mount_at("tmpfs", "/dev/shm", "tmpfs", MS_NODEV | MS_NOSUID, "size=50%,mode=1777");
+	mount_tmpfs("/tmp", MS_NODEV | MS_NOSUID, "size=50%,mode=1777");
+	mount_tmpfs("/run", MS_NODEV | MS_NOSUID, "size=16m,mode=0755");
+	mount_tmpfs("/dev/shm", MS_NODEV | MS_NOSUID, "size=50%,mode=1777");
 	mkdir("/sys/fs/cgroup", 0755);
-	if (mount("cgroup2", "/sys/fs/cgroup", "cgroup2", 0, NULL) != 0) {
+	/* Moving a process must not wait for a grace period: it is on the way of each new instance. */
+	if (mount("cgroup2", "/sys/fs/cgroup", "cgroup2", 0, "favordynmods") != 0 &&
+	    mount("cgroup2", "/sys/fs/cgroup", "cgroup2", 0, NULL) != 0) {
 		say("no cgroups: %s", strerror(errno));
 		settings.cgroup = NULL;
 	}
@@ -149,6 +189,8 @@ static void calm_kernel(void)
 	set_kernel("vm/stat_interval", "3600");
 	set_kernel("vm/compaction_proactiveness", "0");
 	set_kernel("vm/dirty_writeback_centisecs", "0");
+	/* System V memory ends with the processes that use it. */
+	set_kernel("kernel/shm_rmid_forced", "1");
 }
 
 static void raise_loopback(void)

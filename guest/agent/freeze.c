@@ -22,7 +22,7 @@
 
 bool freeze_waits;
 static bool freezing; /* FREEZE is being answered */
-static bool wanted;   /* from FREEZE until THAW, RESTORE or a failure */
+bool freeze_wanted;
 static uint32_t freeze_request;
 static uint64_t freeze_end;
 
@@ -62,18 +62,32 @@ static void let_go(struct instance *instance)
 	instance->hold = FREE;
 }
 
-void freeze_release(void)
+void freeze_release(bool all)
 {
-	wanted = freezing = false;
+	freeze_wanted = freezing = false;
 	for (int i = 0; i < instance_slots; i++)
-		if (present(&instances[i]) && instances[i].hold >= FREEZING)
+		if (present(&instances[i]) && instances[i].hold >= FREEZING &&
+		    (all || instances[i].role == INSTANCE))
 			let_go(&instances[i]); /* one that is not so far is when it has stopped */
+}
+
+void freeze_wake(struct instance *instance)
+{
+	static const struct header reseed = {.type = F_RESEED};
+	if (instance->hold != HELD || freeze_wanted)
+		return;
+	instance->reseeds++;
+	queue_send(&instance->out, &reseed, sizeof reseed);
+	let_go(instance);
 }
 
 static void fail(const struct instance *instance, const char *why)
 {
-	freeze_release();
-	host_sendf(F_FROZEN, 0, freeze_request, "{\"error\":\"instance %u %s\"}", instance->number, why);
+	freeze_release(true);
+	if (instance->role == INSTANCE)
+		host_sendf(F_FROZEN, 0, freeze_request, "{\"error\":\"instance %u %s\"}", instance->number, why);
+	else
+		host_sendf(F_FROZEN, 0, freeze_request, "{\"error\":\"the zygote %s\"}", why);
 }
 
 static bool has_stopped(const struct instance *instance)
@@ -94,7 +108,7 @@ static bool has_frozen(const struct instance *instance)
 static void advance(struct instance *instance)
 {
 	if (instance->hold == STOPPING && has_stopped(instance)) {
-		if (!wanted)
+		if (!freeze_wanted)
 			return let_go(instance); /* a rehearsal; or too late: FREEZE was given up */
 		if (instance->freezer >= 0 && pwrite(instance->freezer, "1", 1, 0) != 1)
 			return fail(instance, "has a cgroup that cannot be frozen");
@@ -119,6 +133,9 @@ static void ask(struct instance *instance)
  */
 void freeze_rehearse(struct instance *instance)
 {
+	/* A fork of what has done it needs it not. */
+	if (instance->loaded && !freeze_wanted)
+		return;
 	ask(instance);
 }
 
@@ -160,11 +177,13 @@ void freeze_begin(const struct frame *frame)
 	memcpy(&limit_ms, frame->payload, sizeof limit_ms);
 	freeze_request = frame->head.request;
 	freeze_end = now_ns() + limit_ms * MS;
-	freezing = wanted = true;
+	freezing = freeze_wanted = true;
 	for (int i = 0; i < instance_slots; i++) {
 		struct instance *instance = &instances[i];
 		if (!present(instance))
 			continue;
+		if (instance->role != INSTANCE && instance->state == STARTING)
+			continue; /* it is held as soon as it is ready */
 		if (instance->state != IDLE)
 			return fail(instance, "is busy");
 		if (!settings.test && (instance->freezer < 0 || instance->events < 0))
@@ -176,7 +195,7 @@ void freeze_begin(const struct frame *frame)
 
 void freeze_finish(const struct frame *frame)
 {
-	freeze_release();
+	freeze_release(true);
 	host_send(frame->bytes, F_THAWED, 0, frame->head.request, 0);
 }
 
@@ -188,7 +207,8 @@ uint64_t freeze_tick(uint64_t now)
 	if (freezing && now >= freeze_end)
 		for (int i = 0; i < instance_slots; i++)
 			if (present(&instances[i]) && instances[i].hold != HELD) {
-				fail(&instances[i], instances[i].hold == FREEZING
+				fail(&instances[i], instances[i].state == STARTING ? "is still loading"
+						    : instances[i].hold == FREEZING
 							    ? "has processes that did not freeze in time"
 							    : "did not hold still in time");
 				break;

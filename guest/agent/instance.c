@@ -17,6 +17,8 @@
 /* An ended instance's pipes may be held open by what could not be killed, not longer than this. */
 #define GONE_WAIT (1000 * MS)
 #define PIPE_BYTES (64u << 10)
+/* How often it is looked whether an ended instance's cgroup is empty. */
+#define LOOK_EVERY (1 * MS)
 
 struct instance instances[MAX_INSTANCES];
 int instance_slots;
@@ -24,35 +26,63 @@ int instance_slots;
 struct instance *instance_find(uint16_t number)
 {
 	for (int i = 0; i < instance_slots; i++)
-		if (instances[i].state != UNUSED && instances[i].number == number)
+		if (instances[i].state != UNUSED && instances[i].role == INSTANCE &&
+		    instances[i].number == number)
 			return &instances[i];
 	return NULL;
 }
 
-bool write_file(const char *path, const char *text)
+struct instance *instance_new(enum role role)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	ssize_t n = write(fd, text, strlen(text));
-	close(fd);
-	return n >= 0;
+	for (int i = 0; i < MAX_INSTANCES; i++) {
+		struct instance *instance = &instances[i];
+		if (instance->state != UNUSED)
+			continue;
+		memset(instance, 0, offsetof(struct instance, in));
+		instance->state = STARTING;
+		instance->role = role;
+		instance->log = instance->stack = instance->in.fd = instance->out.fd = -1;
+		instance->freezer = instance->events = -1;
+		instance->started = now_ns();
+		if (i >= instance_slots)
+			instance_slots = i + 1;
+		return instance;
+	}
+	return NULL;
 }
 
-void cgroup_path(const struct instance *instance, const char *file, char *path, size_t size)
+void instance_open(struct instance *instance, int sock, int log, int stack)
 {
-	snprintf(path, size, "%s/i%u%s", settings.cgroup, instance->number, file);
+	instance->log = log;
+	instance->stack = stack;
+	reader_open(&instance->in, sock);
+	instance->out = (struct queue){.fd = sock};
+}
+
+void instance_drop(struct instance *instance)
+{
+	queue_clear(&instance->out);
+	reader_close(&instance->in);
+	if (instance->log >= 0)
+		close(instance->log);
+	if (instance->stack >= 0)
+		close(instance->stack);
+	freeze_close(instance);
+	instance->state = UNUSED;
+	while (instance_slots > 0 && instances[instance_slots - 1].state == UNUSED)
+		instance_slots--;
 }
 
 /* ---- ending ---- */
 
-static void kill_cgroup(const struct instance *instance)
+/* Its process is not there yet, or not known: it ends itself when it finds its socket closed. */
+static void end_unforked(struct instance *instance)
 {
-	char path[512];
-	if (settings.cgroup == NULL)
-		return;
-	cgroup_path(instance, "/cgroup.kill", path, sizeof path);
-	write_file(path, "1");
+	instance->ending = true;
+	instance->gone_at = instance->look_at = now_ns();
+	queue_clear(&instance->out);
+	instance->out.fd = -1;
+	reader_close(&instance->in);
 }
 
 void instance_kill(struct instance *instance)
@@ -61,15 +91,19 @@ void instance_kill(struct instance *instance)
 	if (instance->ending)
 		return;
 	instance->killed = true;
+	if (instance->pid == 0)
+		return end_unforked(instance);
 	if (kill(-instance->pid, SIGKILL) != 0)
 		kill(instance->pid, SIGKILL); /* it had no time to become its group's leader */
-	kill_cgroup(instance);
+	cgroup_kill(instance);
 }
 
 void instance_timeout(struct instance *instance)
 {
 	if (instance->ending || instance->kill_at != 0)
 		return;
+	if (instance->pid == 0)
+		return instance_kill(instance);
 	/* Python answers from the signal handler, Node.js if its event loop still turns. Before they
 	 * listen the signal ends them, which is right too. */
 	kill(instance->pid, SIGUSR2);
@@ -77,62 +111,63 @@ void instance_timeout(struct instance *instance)
 	instance->kill_at = instance->kill_last = now_ns() + STACK_WAIT;
 }
 
-static bool was_oom(const struct instance *instance)
+void instance_failed(uint16_t number, uint32_t request, const char *why)
 {
-	static char text[16384];
-	static unsigned long long seen;
-	if (instance->killed || !WIFSIGNALED(instance->status) || WTERMSIG(instance->status) != SIGKILL)
-		return false;
-	int fd = open("/proc/vmstat", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	ssize_t n = read(fd, text, sizeof text - 1);
-	close(fd);
-	text[n > 0 ? n : 0] = '\0';
-	const char *line = strstr(text, "\noom_kill ");
-	unsigned long long count = line ? strtoull(line + 10, NULL, 10) : 0;
-	bool more = count > seen;
-	seen = count;
-	return more;
+	host_sendf(F_FAILED, number, request,
+		   "{\"errorType\":\"Sparkler.CannotStart\",\"message\":\"%s\",\"stack\":\"\",\"kind\":\"runtime\"}",
+		   why);
+}
+
+void instance_refuse(uint16_t number, uint32_t request, const char *why)
+{
+	instance_failed(number, request, why);
+	instance_exited(NULL, number);
+}
+
+void instance_exited(const struct instance *instance, uint16_t number)
+{
+	char code[16] = "null", signal_number[16] = "null", limit[24] = "null";
+	bool oom = instance != NULL && instance->oom, ended = instance != NULL && instance->ended;
+	if (ended && WIFEXITED(instance->status))
+		snprintf(code, sizeof code, "%d", WEXITSTATUS(instance->status));
+	else if (ended && WIFSIGNALED(instance->status))
+		snprintf(signal_number, sizeof signal_number, "%d", WTERMSIG(instance->status));
+	if (oom && instance->memory_mib != 0)
+		snprintf(limit, sizeof limit, "%llu", (unsigned long long)instance->memory_mib << 20);
+	host_sendf(F_EXITED, number, 0, "{\"code\":%s,\"signal\":%s,\"oom\":%s,\"limitBytes\":%s}", code,
+		   signal_number, oom ? "true" : "false", limit);
 }
 
 /* The process is gone and so is all that it wrote: says so and frees the slot. */
 static void retire(struct instance *instance)
 {
-	char code[16] = "null", signal_number[16] = "null", path[512];
-	if (WIFEXITED(instance->status))
-		snprintf(code, sizeof code, "%d", WEXITSTATUS(instance->status));
-	else if (WIFSIGNALED(instance->status))
-		snprintf(signal_number, sizeof signal_number, "%d", WTERMSIG(instance->status));
-	host_sendf(F_EXITED, instance->number, 0, "{\"code\":%s,\"signal\":%s,\"oom\":%s}", code,
-		   signal_number, was_oom(instance) ? "true" : "false");
-	queue_clear(&instance->out);
-	reader_close(&instance->in);
-	if (instance->log >= 0)
-		close(instance->log);
-	if (instance->stack >= 0)
-		close(instance->stack);
-	freeze_close(instance);
-	if (settings.cgroup != NULL) {
-		cgroup_path(instance, "", path, sizeof path);
-		rmdir(path);
-	}
-	instance->state = UNUSED;
-	while (instance_slots > 0 && instances[instance_slots - 1].state == UNUSED)
-		instance_slots--;
+	/* Without its buffer, which is large: an exit is told by these. */
+	struct instance gone = {.role = instance->role, .status = instance->status,
+				.ended = instance->ended, .oom = instance->oom};
+	if (instance->role == INSTANCE)
+		instance_exited(instance, instance->number);
+	instance_drop(instance);
+	if (gone.role != INSTANCE)
+		zygote_retired(&gone);
 }
 
+/* Its cgroup goes first: what comes next may be given its memory. */
 static void retire_if_gone(struct instance *instance)
 {
-	if (instance->ending && instance->in.fd < 0 && instance->log < 0 && instance->stack < 0)
-		retire(instance);
+	if (!instance->ending || instance->in.fd >= 0 || instance->log >= 0 || instance->stack >= 0)
+		return;
+	if (cgroup_remove(instance))
+		return retire(instance);
+	instance->look_at = now_ns() + LOOK_EVERY;
 }
 
 static void reaped(struct instance *instance, int status)
 {
 	instance->status = status;
 	kill(-instance->pid, SIGKILL); /* whatever the process left behind */
-	kill_cgroup(instance);
+	cgroup_kill(instance);
+	instance->oom = cgroup_was_oom(instance);
+	instance->ended = true;
 	instance->pid = 0;
 	instance->ending = true; /* its state stays: frames that it sent before may still come */
 	instance->kill_at = 0;
@@ -151,7 +186,7 @@ void instances_reap(void)
 	/* Orphans come here too, as to any process 1; only instances are more than reaped. */
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
 		for (int i = 0; i < instance_slots; i++)
-			if (instances[i].state != UNUSED && instances[i].pid == pid)
+			if (instances[i].state != UNUSED && instances[i].pid == pid && !instances[i].ending)
 				reaped(&instances[i], status);
 }
 
@@ -166,10 +201,20 @@ uint64_t instances_tick(uint64_t now)
 			instance_kill(instance);
 		/* With the host slow to read, waiting output is not lost to this limit. */
 		if (instance->ending && instance->gone_at <= now && to_host.bytes < SEND_LIMIT) {
+			if (!cgroup_remove(instance))
+				say("instance %u left something behind", instance->number);
 			retire(instance);
 			continue;
 		}
+		if (instance->ending && instance->look_at != 0 && instance->look_at <= now) {
+			instance->look_at = 0;
+			retire_if_gone(instance);
+			if (instance->state == UNUSED)
+				continue;
+		}
 		uint64_t due = instance->ending ? instance->gone_at : instance->kill_at;
+		if (instance->look_at != 0 && instance->look_at < due)
+			due = instance->look_at;
 		if (due != 0 && (next == 0 || due < next))
 			next = due;
 	}
@@ -223,6 +268,13 @@ static bool expected(const struct instance *instance, const struct header *head)
 	}
 }
 
+void instance_ready(const struct instance *instance)
+{
+	host_sendf(F_READY, instance->number, instance->request, "{\"initMs\":%llu,\"fromZygote\":%s}",
+		   (unsigned long long)((now_ns() - instance->started) / MS),
+		   instance->loaded ? "true" : "false");
+}
+
 static void pass_on(struct instance *instance, struct frame *frame)
 {
 	struct header *head = &frame->head;
@@ -234,12 +286,14 @@ static void pass_on(struct instance *instance, struct frame *frame)
 	if (head->type == F_PREPARED)
 		return freeze_prepared(instance);
 	if (head->type == F_READY) {
-		uint64_t ms = (now_ns() - instance->started) / MS;
 		instance->state = IDLE;
-		host_sendf(F_READY, instance->number, instance->request, "{\"initMs\":%llu}",
-			   (unsigned long long)ms);
+		if (instance->role != INSTANCE)
+			return zygote_ready(instance, frame);
+		instance_ready(instance);
 		return freeze_rehearse(instance);
 	}
+	if (head->type == F_FAILED && instance->role != INSTANCE)
+		return zygote_failed(frame);
 	if (head->type != F_FAILED && instance->state == BUSY)
 		instance->state = IDLE;
 	host_send(frame->bytes, head->type, instance->number, instance->request, head->length);
@@ -249,6 +303,8 @@ void instance_readable(struct instance *instance)
 {
 	struct frame frame;
 	int got;
+	if (instance->pid == 0 && !instance->ending)
+		return zygote_forked(instance);
 	for (;;) {
 		enum fill fill = reader_fill(&instance->in);
 		if (fill == FILL_DRY)

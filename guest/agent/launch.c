@@ -1,4 +1,4 @@
-/* Starting an instance: from START's payload to the runtime's process. */
+/* From an order, as START and ZYGOTE carry it, to the runtime's process. */
 #define _GNU_SOURCE
 #include "agent.h"
 
@@ -18,29 +18,19 @@
 /* The unprivileged user that functions run as. */
 #define FUNCTION_UID 1000
 #define FUNCTION_PROCESSES 1024
-#define MAX_ENV 512
 
 static const struct runtime runtimes[] = {
 	{.name = "python3", .program = "/usr/bin/python3", .bootstrap = "python3/bootstrap",
-	 .sources = ".py", .compiled = ".pyc", .flags = {"-S", "-s", "-P"}},
+	 .sources = ".py", .compiled = ".pyc", .flags = {"-S", "-s", "-P"}, .forks = true},
 	{.name = "nodejs", .program = "/usr/bin/node", .bootstrap = "nodejs/bootstrap",
 	 .sources = ".cjs", .compiled = NULL, .flags = {NULL}},
 };
 
-/* What START asks for: NUL-terminated strings, the environment last. */
-struct order {
-	const char *runtime, *handler, *cwd;
-	unsigned memory_mib;
-	const char *environment[MAX_ENV];
-	size_t variables;
-};
-
-static bool parse_order(const struct frame *frame, struct order *order)
+bool order_parse(const uint8_t *bytes, size_t size, struct order *order)
 {
-	const char *at = (const char *)frame->payload, *end = at + frame->head.length;
-	if (frame->head.length == 0 || end[-1] != '\0')
+	const char *at = (const char *)bytes, *end = at + size, *fields[4];
+	if (size == 0 || end[-1] != '\0')
 		return false;
-	const char *fields[4];
 	for (int i = 0; i < 4; i++) {
 		if (at == end)
 			return false;
@@ -51,6 +41,10 @@ static bool parse_order(const struct frame *frame, struct order *order)
 	order->handler = fields[1];
 	order->cwd = fields[2];
 	order->memory_mib = (unsigned)strtoul(fields[3], NULL, 10);
+	const char *place = strchr(fields[3], '@');
+	order->nodes = place == NULL ? "" : place + 1;
+	if (strlen(order->nodes) >= NODES_BYTES || strspn(order->nodes, "0123456789,") != strlen(order->nodes))
+		return false;
 	for (order->variables = 0; at < end; at += strlen(at) + 1) {
 		if (order->variables == MAX_ENV || strchr(at, '=') == NULL)
 			return false;
@@ -92,29 +86,10 @@ static char **environment_of(const struct order *order)
 	return (char **)result;
 }
 
-static void cgroup_make(const struct instance *instance, unsigned memory_mib)
-{
-	char path[512], bytes[32];
-	if (settings.cgroup == NULL)
-		return;
-	cgroup_path(instance, "", path, sizeof path);
-	if (mkdir(path, 0755) != 0 && errno != EEXIST)
-		say("no cgroup for instance %u: %s", instance->number, strerror(errno));
-	if (memory_mib == 0)
-		return;
-	snprintf(path, sizeof path, "%s/cgroup.subtree_control", settings.cgroup);
-	write_file(path, "+memory");
-	cgroup_path(instance, "/memory.max", path, sizeof path);
-	snprintf(bytes, sizeof bytes, "%llu", (unsigned long long)memory_mib << 20);
-	if (!write_file(path, bytes))
-		say("instance %u has no memory limit: %s", instance->number, strerror(errno));
-}
-
 /* The child's side of the fork: says on descriptor 2 (the function's log) what went wrong. */
 static _Noreturn void become(const struct instance *instance, const struct order *order, int sock,
 			     int log, int stack, const char *program, char **arguments)
 {
-	char path[512];
 	sigset_t none;
 	/* Whatever numbers the three have, none may be overwritten before it is moved. */
 	sock = fcntl(sock, F_DUPFD, 10);
@@ -129,10 +104,8 @@ static _Noreturn void become(const struct instance *instance, const struct order
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
 	setsid();
-	if (settings.cgroup != NULL) {
-		cgroup_path(instance, "/cgroup.procs", path, sizeof path);
-		write_file(path, "0");
-	}
+	if (!cgroup_join(instance, 0))
+		dprintf(2, "cannot join a cgroup: %s\n", strerror(errno));
 	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 	if (!settings.test) {
 		setrlimit(RLIMIT_NPROC, &(struct rlimit){FUNCTION_PROCESSES, FUNCTION_PROCESSES});
@@ -143,6 +116,8 @@ static _Noreturn void become(const struct instance *instance, const struct order
 		}
 	}
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (!settings.test)
+		follow_nodes(instance->nodes);
 	umask(022);
 	if (chdir(order->cwd) != 0) {
 		dprintf(2, "cannot enter %s: %s\n", order->cwd, strerror(errno));
@@ -153,7 +128,7 @@ static _Noreturn void become(const struct instance *instance, const struct order
 	_exit(127);
 }
 
-static const struct runtime *runtime_named(const char *name)
+const struct runtime *runtime_named(const char *name)
 {
 	for (size_t i = 0; i < sizeof runtimes / sizeof *runtimes; i++)
 		if (strcmp(runtimes[i].name, name) == 0)
@@ -168,41 +143,22 @@ static const char *program_of(const struct runtime *runtime)
 	return other != NULL ? other : runtime->program;
 }
 
-/* START was refused before there was a process. */
-static void refuse(const struct frame *frame, const char *why)
+void close_pipes(int sock[2], int log[2], int stack[2])
 {
-	host_sendf(F_FAILED, frame->head.instance, frame->head.request,
-		   "{\"errorType\":\"Sparkler.CannotStart\",\"message\":\"%s\",\"stack\":\"\",\"kind\":\"runtime\"}",
-		   why);
-	host_sendf(F_EXITED, frame->head.instance, 0, "{\"code\":null,\"signal\":null,\"oom\":false}");
+	for (int i = 0; i < 2; i++) {
+		close(sock[i]);
+		close(log[i]);
+		close(stack[i]);
+	}
 }
 
-static struct instance *free_slot(void)
+bool open_pipes(int sock[2], int log[2], int stack[2])
 {
-	for (int i = 0; i < MAX_INSTANCES; i++) {
-		if (instances[i].state != UNUSED)
-			continue;
-		if (i >= instance_slots)
-			instance_slots = i + 1;
-		return &instances[i];
-	}
-	return NULL;
-}
-
-static bool open_pipes(int sock[2], int log[2], int stack[2])
-{
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sock) != 0)
-		return false;
-	if (pipe2(log, O_CLOEXEC) != 0) {
-		close(sock[0]);
-		close(sock[1]);
-		return false;
-	}
-	if (pipe2(stack, O_CLOEXEC) != 0) {
-		close(sock[0]);
-		close(sock[1]);
-		close(log[0]);
-		close(log[1]);
+	for (int i = 0; i < 2; i++)
+		sock[i] = log[i] = stack[i] = -1;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sock) != 0 || pipe2(log, O_CLOEXEC) != 0 ||
+	    pipe2(stack, O_CLOEXEC) != 0) {
+		close_pipes(sock, log, stack);
 		return false;
 	}
 	/* Only our ends: the pipes' other ends stay blocking for the function. */
@@ -224,59 +180,39 @@ static bool find_bootstrap(const struct runtime *runtime, char *path, size_t siz
 	return access(path, R_OK) == 0;
 }
 
-void instance_start(const struct frame *frame)
+const char *launch(struct instance *instance, const struct order *order)
 {
 	static char bootstrap[4096];
-	struct order order;
 	int sock[2], log[2], stack[2];
-	if (frame->head.instance == 0 || instance_find(frame->head.instance) != NULL)
-		return refuse(frame, "the number is in use");
-	if (!parse_order(frame, &order))
-		return refuse(frame, "START is not understood");
-	const struct runtime *runtime = runtime_named(order.runtime);
+	const struct runtime *runtime = runtime_named(order->runtime);
 	if (runtime == NULL)
-		return refuse(frame, "the agent knows no runtime of this name");
+		return "the agent knows no runtime of this name";
 	const char *program = program_of(runtime);
 	if (access(program, X_OK) != 0 || !find_bootstrap(runtime, bootstrap, sizeof bootstrap))
-		return refuse(frame, "the image does not hold this runtime");
-	struct instance *instance = free_slot();
-	if (instance == NULL)
-		return refuse(frame, "too many instances");
+		return "the image does not hold this runtime";
 	if (!open_pipes(sock, log, stack))
-		return refuse(frame, "no descriptors left");
-
-	uint64_t started = now_ns();
-	memset(instance, 0, offsetof(struct instance, in));
-	instance->number = frame->head.instance;
-	cgroup_make(instance, order.memory_mib);
-	freeze_open(instance);
+		return "no descriptors left";
 	pid_t pid = fork();
 	if (pid == 0) {
-		char *arguments[8];
+		char *arguments[9];
 		size_t n = 0;
 		arguments[n++] = (char *)program;
 		for (size_t i = 0; i < 4 && runtime->flags[i] != NULL; i++)
 			arguments[n++] = (char *)runtime->flags[i];
 		arguments[n++] = bootstrap;
+		if (instance->role == ZYGOTE && runtime->forks)
+			arguments[n++] = "zygote";
 		arguments[n] = NULL;
-		become(instance, &order, sock[1], log[1], stack[1], program, arguments);
+		become(instance, order, sock[1], log[1], stack[1], program, arguments);
+	}
+	if (pid < 0) {
+		close_pipes(sock, log, stack);
+		return "no process can be made";
 	}
 	close(sock[1]);
 	close(log[1]);
 	close(stack[1]);
-	if (pid < 0) {
-		close(sock[0]);
-		close(log[0]);
-		close(stack[0]);
-		freeze_close(instance);
-		return refuse(frame, "no process can be made");
-	}
-	instance->state = STARTING;
-	instance->request = frame->head.request;
-	instance->started = started;
 	instance->pid = pid;
-	instance->log = log[0];
-	instance->stack = stack[0];
-	reader_open(&instance->in, sock[0]);
-	instance->out = (struct queue){.fd = sock[0]};
+	instance_open(instance, sock[0], log[0], stack[0]);
+	return NULL;
 }

@@ -93,6 +93,8 @@ static void obey(struct frame *frame)
 	case F_INVOKE:
 	case F_TIMEOUT:
 	case F_KILL:
+		if (head->instance == 0 && head->type != F_INVOKE)
+			return zygote_end(head->type == F_TIMEOUT);
 		instance = instance_find(head->instance);
 		if (instance == NULL)
 			return; /* its EXITED is on its way or has arrived */
@@ -103,6 +105,12 @@ static void obey(struct frame *frame)
 		return instance_kill(instance);
 	case F_START:
 		return instance_start(frame);
+	case F_ZYGOTE:
+		return zygote_start(frame);
+	case F_MEMORY:
+		return memory_report(frame);
+	case F_PROVE:
+		return memory_prove(frame);
 	case F_RESTORE:
 		return restore_begin(frame);
 	case F_FREEZE:
@@ -195,13 +203,15 @@ static void serve_instance(struct instance *instance, const struct pollfd *event
 static int tick(void)
 {
 	static bool planned;
-	bool any = restoring || freeze_waits || unplugged_until != 0;
+	bool any = restoring || freeze_waits || zygote_waits || unplugged_until != 0;
 	for (int i = 0; i < instance_slots && !any; i++)
 		any = instances[i].state != UNUSED && (instances[i].kill_at != 0 || instances[i].ending);
 	if (!any && !planned)
 		return -1; /* the common case does not even read the clock */
 	uint64_t now = now_ns(), next = instances_tick(now);
-	uint64_t due = restore_tick(now), look = freeze_tick(now);
+	uint64_t due = restore_tick(now), look = freeze_tick(now), refill = zygote_tick(now);
+	if (refill != 0 && (next == 0 || refill < next))
+		next = refill;
 	if (due != 0 && (next == 0 || due < next))
 		next = due;
 	if (look != 0 && (next == 0 || look < next))

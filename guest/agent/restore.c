@@ -92,6 +92,9 @@ static void reseed_instances(void)
 		struct instance *instance = &instances[i];
 		if (instance->state == UNUSED || instance->ending || instance->in.fd < 0)
 			continue;
+		/* What no invocation needs stands still until it is, and reseeds then. */
+		if (instance->role != INSTANCE && (instance->hold == HELD || instance->state == STARTING))
+			continue;
 		instance->reseeds++;
 		queue_send(&instance->out, &reseed, sizeof reseed);
 	}
@@ -118,7 +121,7 @@ void restore_begin(const struct frame *frame)
 	}
 	set_clock(host_ns);
 	reseed_instances();
-	freeze_release();
+	freeze_release(false);
 	restore_answered();
 }
 
@@ -150,7 +153,8 @@ void restore_answered(void)
 	at = text(at, "{\"instances\":[");
 	bool first = true;
 	for (int i = 0; i < instance_slots; i++) {
-		if (instances[i].state == UNUSED || instances[i].ending || instances[i].killed)
+		if (instances[i].state == UNUSED || instances[i].ending || instances[i].killed ||
+		    instances[i].role != INSTANCE)
 			continue;
 		if (!first)
 			*at++ = ',';

@@ -243,7 +243,7 @@ describe('what does not exist', () => {
     ['POST', '/snapshots/x/reap', 'DELETE, GET, HEAD, PATCH'],
     ['GET', '/snapshots/x/verify', 'POST'],
     ['GET', '/invocations', 'POST'],
-    ['POST', '/vms/x', 'DELETE, GET, HEAD'],
+    ['POST', '/vms/x', 'DELETE, GET, HEAD, PATCH'],
     ['GET', '/functions/x/code', 'PUT'],
     ['OPTIONS', '/functions', 'GET, HEAD, POST'],
   ])('%s %s takes %s', async (method, path, allow) => {

@@ -214,9 +214,30 @@ describe('microVMs', () => {
     expect((await run('logs hello --json')).json).toEqual({ logs: 'hello says é\n' });
   });
 
+  it('are given memory, and show it', async () => {
+    await ok('vm start hello --memory-policy blocks --mem 1GiB --block 512 --block 256MiB');
+    expect(server.platform.calls.at(-1)?.[1]).toEqual({
+      functionName: 'hello',
+      memMiB: 1024,
+      memoryPolicy: 'blocks',
+      blocksMiB: [512, 256],
+    });
+    expect(await ok('ps')).toMatch(/^vm1 .* 1024 of 1024 MiB, blocks +/m);
+    expect(await ok('vm resize vm1 768')).toBe('vm1 has 768 of 1024 MiB, blocks\n');
+    const text = await ok('vm show vm1');
+    expect(text).toMatch(/^memory +768 of 1024 MiB, blocks$/m);
+    expect(text).toMatch(/^used +1 B$/m);
+    expect(text).toMatch(/^BLOCK +SIZE +STATE +USED +RESIDENT\n1 +512 MiB +free +3 B +2 B$/m);
+    expect((await run('vm show vm1 --json')).json).toMatchObject({ memory: { policy: 'blocks' } });
+  });
+
   it.each([
     ['vm start hello --mem lots', 'lots is not a size like'],
     ['vm start hello --vcpu 0', 'vcpu: must be at least 1'],
+    ['vm start hello --memory-policy elastic', 'Allowed choices are static, balloon'],
+    ['vm start hello --block much', 'much is not a size like'],
+    ['vm resize vm1 much', 'much is not a size like'],
+    ['vm resize nobody 1GiB', 'There is no vm nobody'],
     ['console nobody', 'There is no vm nobody'],
     ['vm', 'Usage: sparkler vm'],
   ])('%s is refused', async (args, reason) => {
@@ -374,6 +395,8 @@ describe('any command', () => {
     'invoke',
     'ps',
     'vm start',
+    'vm show',
+    'vm resize',
     'logs',
     'console',
     'snapshot',

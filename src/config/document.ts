@@ -17,7 +17,7 @@ Relative paths start at the working directory. \`sparkler daemon --print-config\
 
 The original platform's names \`log_level\` and \`base_path\` are taken for \`logLevel\` and \`dataDir\`,
 and \`stats_polling_interval_s\`, \`pre_alloc_mem\` and \`pre_tdp_fault\` in its \`faascale_mem_config\` for
-\`memory.balloonStatsMs\`, \`memory.preAllocMem\` and \`memory.preTdpFault\`; \`executables\`, \`redis_host\`
+\`memory.balloonStatsS\`, \`memory.preAllocMem\` and \`memory.preTdpFault\`; \`executables\`, \`redis_host\`
 and \`redis_passwd\` must be absent or empty.
 
 A file needs only what differs:

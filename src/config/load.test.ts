@@ -91,7 +91,7 @@ describe('loadConfig', () => {
     expect(loadConfig({ file, env: {} })).toMatchObject({
       logLevel: 'debug',
       dataDir: '/srv/s',
-      memory: { balloonStatsMs: 2000, preAllocMem: false, preTdpFault: true, eagerMiB: 1 },
+      memory: { balloonStatsS: 2, preAllocMem: false, preTdpFault: true, eagerMiB: 1 },
     });
   });
 
@@ -100,7 +100,7 @@ describe('loadConfig', () => {
     [{ pre_alloc_mem: 1 }, {}, 'memory.preAllocMem: must be boolean'],
     [{ pre_alloc_mem: true }, { preAllocMem: false }, 'another name of memory.preAllocMem'],
     [true, {}, 'faascale_mem_config: must be an object'],
-    [{ stats_polling_interval_s: '1' }, {}, 'memory.balloonStatsMs: must be integer'],
+    [{ stats_polling_interval_s: '1' }, {}, 'memory.balloonStatsS: must be integer'],
     [{ pre_alloc_mem: true }, 'much', 'memory: must be object'],
   ])("refuses the original's %j beside %j", (original, memory, reason) => {
     const file = fileWith({ faascale_mem_config: original, memory });

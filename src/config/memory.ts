@@ -54,11 +54,11 @@ export const memory = Type.Object(
       false,
       'Policy `balloon`: the guest reports free pages by itself, and the host takes them.',
     ),
-    balloonStatsMs: whole(
+    balloonStatsS: whole(
       0,
       0,
-      86_400_000,
-      'Policy `balloon`: how often the guest tells its memory statistics, ms; 0: never. Nothing waits for them.',
+      86_400,
+      'Policy `balloon`: how often the guest tells its memory statistics, seconds; 0: never. Nothing waits for them.',
     ),
   },
   { default: {}, additionalProperties: false, description: 'Memory of running microVMs.' },

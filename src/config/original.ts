@@ -9,16 +9,12 @@ const LATER: Readonly<Record<string, string>> = {
 };
 
 const MEMORY = 'faascale_mem_config';
-const SECOND_MS = 1000;
 
 /** Its fields, and Sparkler's in the group `memory`. */
-const MEMORY_FIELDS: Readonly<Record<string, readonly [string, (value: unknown) => unknown]>> = {
-  stats_polling_interval_s: [
-    'balloonStatsMs',
-    (value) => (typeof value === 'number' ? value * SECOND_MS : value),
-  ],
-  pre_alloc_mem: ['preAllocMem', (value) => value],
-  pre_tdp_fault: ['preTdpFault', (value) => value],
+const MEMORY_FIELDS: Readonly<Record<string, string>> = {
+  stats_polling_interval_s: 'balloonStatsS',
+  pre_alloc_mem: 'preAllocMem',
+  pre_tdp_fault: 'preTdpFault',
 };
 
 const isGroup = (value: unknown): value is Record<string, unknown> =>
@@ -36,11 +32,11 @@ function translateMemory(
   for (const [name, value] of Object.entries(group)) {
     const field = MEMORY_FIELDS[name];
     if (field === undefined) problems.push(`${MEMORY}.${name}: is not a field of it`);
-    else if (field[0] in memory) {
+    else if (field in memory) {
       problems.push(
-        `${MEMORY}.${name}: is another name of memory.${field[0]}; give only one of the two`,
+        `${MEMORY}.${name}: is another name of memory.${field}; give only one of the two`,
       );
-    } else if (value !== null) memory[field[0]] = field[1](value);
+    } else if (value !== null) memory[field] = value;
   }
   // What is no group at all is refused by the schema.
   return { memory: own === undefined || isGroup(own) ? memory : own, problems };

@@ -305,7 +305,9 @@ export class Invocations {
     const known = await vm.failure(error);
     const { fault } = known.kind;
     const isOver = vm.machine?.state === 'failed';
-    const broken = fault === 'guest' || known.code === 'VMM_FAILED' || isOver;
+    // It has the size of before, and goes on.
+    const isGuests = fault === 'guest' && known.code !== 'RESIZE_TIMED_OUT';
+    const broken = isGuests || known.code === 'VMM_FAILED' || isOver;
     if (made === 'vm' || broken) {
       await this.#deps.vms.end(vm, broken ? 'died' : 'deleted', known);
     } else if (made === 'instance') await this.#deps.vms.endInstance(vm, turn.slot);

@@ -12,10 +12,12 @@ import { newId } from './ids.js';
 import { Starter, type StarterDeps } from './starter.js';
 import type { Slot } from './slots.js';
 import type { SnapshotRecord, VmInput } from './types.js';
+import type { VmMemories } from './vm-memory.js';
 import { Vm, type Pooled, type VmRequest } from './vm.js';
 
 export interface VmsDeps extends StarterDeps, AdmissionDeps {
   readonly functions: Functions;
+  readonly memories: VmMemories;
   /** @throws SparklerError SNAPSHOT_NOT_FOUND */
   readonly snapshot: (ssId: string) => SnapshotRecord;
 }

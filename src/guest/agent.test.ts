@@ -282,7 +282,7 @@ describe('the agent', () => {
 
   it('survives or refuses whatever the host sends, without a sanitizer’s word', async () => {
     const random = seededRandom('agent');
-    const types = [1, 2, 3, 4, 6, 6, 6, 8, 9, 0x20, 0x84];
+    const types = [1, 2, 3, 4, 6, 6, 6, 8, 9, 0x0a, 0x0b, 0x0c, 0x20, 0x84];
     for (let round = 0; round < 60; round++) {
       const { agent, channel, said } = raw();
       channel.on('error', () => undefined);

@@ -1,20 +1,17 @@
 /** FREEZE and THAW over the real agent and runtimes as host processes. */
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmdirSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { TEST_CONTEXT } from './testing.js';
-import { buildAgent, LONG_MS, RealAgents, restore } from './testing-agent.js';
+import {
+  buildAgent,
+  LONG_MS,
+  makeCgroup,
+  RealAgents,
+  removeCgroup,
+  restore,
+} from './testing-agent.js';
 
 const PYTHON = `
 import os
@@ -53,47 +50,12 @@ beforeAll(() => {
 afterAll(() => rmSync(task, { recursive: true, force: true }));
 afterEach(() => agents.kill());
 
-/** A cgroup of version 2 for the agent's instances; undefined where none can be made. */
-function makeCgroup(): string | undefined {
-  const mounts = readFileSync('/proc/mounts', 'utf8').split('\n');
-  const mount = mounts
-    .map((line) => line.split(' '))
-    .find((fields) => fields[2] === 'cgroup2')?.[1];
-  if (mount === undefined) return undefined;
-  const dir = path.join(mount, `agent-test-${process.pid}`);
-  try {
-    mkdirSync(dir);
-    return dir;
-  } catch {
-    return undefined; // not ours to write to: the tests that need it are skipped
-  }
-}
-
-/** Waits for the last process to be collected. */
-async function removeGroup(dir: string): Promise<void> {
-  const deadline = performance.now() + LONG_MS;
-  for (;;) {
-    try {
-      rmdirSync(dir);
-      return;
-    } catch (error) {
-      if (performance.now() > deadline) throw error;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
 describe('a freeze', () => {
-  const cgroup = makeCgroup();
+  const cgroup = makeCgroup('freeze');
   const QUIET_MS = 100;
 
   afterAll(async () => {
-    if (cgroup === undefined) return;
-    writeFileSync(path.join(cgroup, 'cgroup.kill'), '1');
-    for (const entry of readdirSync(cgroup, { withFileTypes: true })) {
-      if (entry.isDirectory()) await removeGroup(path.join(cgroup, entry.name));
-    }
-    await removeGroup(cgroup);
+    if (cgroup !== undefined) await removeCgroup(cgroup);
   });
 
   /** Asserts that none of the files grows, or that all do. */

@@ -1,6 +1,6 @@
 /** The real agent, built with sanitizers, as a host program: for this room's tests. */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Duplex } from 'node:stream';
 import { SEED_BYTES } from './messages.js';
@@ -90,3 +90,49 @@ export class RealAgents {
 /** RESTORE with a fixed seed. */
 export const restore = (session: GuestSession): Promise<void> =>
   session.restore(Buffer.alloc(SEED_BYTES, 9), BigInt(Date.now()) * 1_000_000n);
+
+/** A cgroup of version 2 for the agent's instances; undefined where none can be made. */
+export function makeCgroup(name: string): string | undefined {
+  const mounts = readFileSync('/proc/mounts', 'utf8').split('\n');
+  const mount = mounts
+    .map((line) => line.split(' '))
+    .find((fields) => fields[2] === 'cgroup2')?.[1];
+  if (mount === undefined) return undefined;
+  const dir = path.join(mount, `agent-test-${name}-${process.pid}`);
+  try {
+    mkdirSync(dir);
+    return dir;
+  } catch {
+    return undefined; // not ours to write to: the tests that need it are skipped
+  }
+}
+
+/** Whether `makeCgroup` can. */
+export function makesCgroups(): boolean {
+  const dir = makeCgroup('try');
+  if (dir !== undefined) rmdirSync(dir);
+  return dir !== undefined;
+}
+
+/** Waits for the last process to be collected. */
+async function removeGroup(dir: string): Promise<void> {
+  const deadline = performance.now() + LONG_MS;
+  for (;;) {
+    try {
+      rmdirSync(dir);
+      return;
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** Ends all that is left in it. */
+export async function removeCgroup(dir: string): Promise<void> {
+  writeFileSync(path.join(dir, 'cgroup.kill'), '1');
+  for (const entry of readdirSync(dir, { withFileTypes: true })) {
+    if (entry.isDirectory()) await removeGroup(path.join(dir, entry.name));
+  }
+  await removeGroup(dir);
+}

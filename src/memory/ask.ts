@@ -13,17 +13,25 @@ export interface Asked {
 }
 
 /** A guest that stands still or does not answer is left out of the view, which is no error. */
-export async function askGuest(vm: MemoryVm): Promise<Asked> {
+export async function askGuest(
+  vm: MemoryVm,
+  takenMiB: (memory: GuestMemory) => number = () => 0,
+): Promise<Asked> {
   const memory = vm.isRunning() ? await vm.guest.memory().catch(() => undefined) : undefined;
   if (memory === undefined) return { memory, shown: { instances: [] } };
-  const { totalKiB, availableKiB } = memory;
   return {
     memory,
     shown: {
-      usedByGuestBytes: (totalKiB - availableKiB) * KIB,
+      usedByGuestBytes: usedBytes(memory, takenMiB),
       instances: memory.instances.map(instanceView),
     },
   };
+}
+
+/** What is neither free in the guest nor could be at once. */
+export function usedBytes(memory: GuestMemory, takenMiB: (memory: GuestMemory) => number): number {
+  const { totalKiB, availableKiB } = memory;
+  return Math.max(0, totalKiB - availableKiB - takenMiB(memory) * KIB) * KIB;
 }
 
 function instanceView(info: GuestMemory['instances'][number]): InstanceView {

@@ -7,6 +7,8 @@ import { FollowingMemory } from './following.js';
 import type { MemoryPolicy, MemoryView, MemoryVm } from './policy.js';
 import { mibOf, mustHoldOne, pageTableMiB } from './sizes.js';
 
+const KIB_IN_MIB = 1024;
+
 async function shown(vm: MemoryVm): Promise<Partial<MemoryView>> {
   const { residentBytes, guestStats } = await deviceOf(vm).state();
   return { residentBytes, ...(guestStats && { balloonStats: guestStats }) };
@@ -22,22 +24,25 @@ export const balloonPolicy: MemoryPolicy = {
     // The guest describes all of its memory to itself, also what the balloon has taken.
     const baseMiB = own + pageTableMiB(maxMiB);
     mustHoldOne(maxMiB, baseMiB, instanceMiB);
-    const balloon = { freePageReporting: settings.freePageReporting };
+    const { freePageReporting, balloonStatsS } = settings;
+    const balloon = { freePageReporting, statsS: balloonStatsS };
     return {
       ...{ policy: 'balloon', memMiB: maxMiB, baseMiB, maxMiB, instanceMiB },
       layout: { balloon },
     };
   },
-  open: (vm) => {
+  open: async (vm) => {
     const { plan, settings, capabilities } = vm;
-    return Promise.resolve(
-      new FollowingMemory(vm, {
-        unitMiB: capabilities.memorySteps.balloonMiB,
-        startMiB: plan.memMiB,
-        set: (memMiB, limitMs) => deviceOf(vm).setBalloon(memMiB, limitMs),
-        restingMiB: (currentBytes) => mibOf(currentBytes) + settings.restingMiB,
-        shown: () => shown(vm),
-      }),
-    );
+    // A restored VM has what it had when its snapshot was taken.
+    const { balloonMiB } = await deviceOf(vm).state();
+    return new FollowingMemory(vm, {
+      unitMiB: capabilities.memorySteps.balloonMiB,
+      startMiB: balloonMiB ?? plan.memMiB,
+      set: (memMiB, limitMs) => deviceOf(vm).setBalloon(memMiB, limitMs),
+      restingMiB: (currentBytes) => mibOf(currentBytes) + settings.restingMiB,
+      takenMiB: (sizeMiB, { totalKiB }) =>
+        totalKiB > sizeMiB * KIB_IN_MIB ? plan.memMiB - sizeMiB : 0,
+      shown: () => shown(vm),
+    });
   },
 };

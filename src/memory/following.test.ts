@@ -35,15 +35,15 @@ describe('plans', () => {
     [virtioMemPolicy, { memMiB: 1025 }, { memMiB: 213, baseMiB: 213, maxMiB: 1025 }],
     [virtioMemPolicy, { memMiB: 1240 }, { memMiB: 216, baseMiB: 216, maxMiB: 1240 }],
     [virtioMemPolicy, {}, { memMiB: 216, baseMiB: 216, maxMiB: 1240 }],
-  ])('$name of %j', ({ plan, name }, wish, expected) => {
-    expect(plan({ instanceMiB: 256, ...wish, settings, capabilities })).toMatchObject({
-      ...{ policy: name, instanceMiB: 256 },
+  ])('$name of %j', (policy, wish, expected) => {
+    expect(policy.plan({ instanceMiB: 256, ...wish, settings, capabilities })).toMatchObject({
+      ...{ policy: policy.name, instanceMiB: 256 },
       ...expected,
     });
   });
 
-  it.each([balloonPolicy, virtioMemPolicy])('$name refuses what holds no instance', ({ plan }) => {
-    expect(() => plan({ instanceMiB: 1024, memMiB: 512, settings, capabilities })).toThrow(
+  it.each([balloonPolicy, virtioMemPolicy])('$name refuses what holds no instance', (policy) => {
+    expect(() => policy.plan({ instanceMiB: 1024, memMiB: 512, settings, capabilities })).toThrow(
       /mem: 512 MiB are too few for one instance.*the nearest that works is 12\d\d/,
     );
   });
@@ -88,7 +88,9 @@ describe('virtio-mem', () => {
     vm.faults = { stuckAt: (mib) => (mib > 300 ? 0 : undefined) };
     await expect(memory.grow(512)).rejects.toMatchObject({
       code: 'RESIZE_TIMED_OUT',
-      message: expect.stringMatching(/did not get to 726 MiB.*it has 214 MiB/) as string,
+      message: expect.stringMatching(
+        /did not get to 726 MiB.*it got to 214 MiB and keeps 214 MiB/,
+      ) as string,
     });
     expect(memory.summary()).toMatchObject({ pluggedMiB: 214, grantedMiB: 0 });
     await memory.grow(256);
@@ -102,9 +104,9 @@ describe('virtio-mem', () => {
     await grant.release();
     await vm.quiet();
     expect(vm.warnings).toEqual([
-      'the guest did not give memory back: it has 278 MiB, not 214 MiB',
+      'the guest did not give memory back: it got to 278 MiB, not 214 MiB',
     ]);
-    expect(memory.summary()).toMatchObject({ pluggedMiB: 278 });
+    expect(memory.summary()).toMatchObject({ pluggedMiB: 470 });
   });
 
   it('does as the hand says, between what is in use and the most', async () => {
@@ -197,6 +199,18 @@ describe('balloon', () => {
     await grant.engage();
     expect(memory.summary().pluggedMiB).toBe(472);
   });
+
+  it.each([true, false])(
+    'knows what the guest uses: what is taken counts as used: %s',
+    async (counts) => {
+      const { vm, memory } = await open(balloonPolicy);
+      vm.countsBalloon = counts;
+      await memory.resize(400);
+      vm.usedMiB = 300;
+      expect(await memory.view()).toMatchObject({ usedByGuestBytes: 300 * MIB, pluggedMiB: 400 });
+      await expect(memory.resize(250)).rejects.toThrow('the nearest that works is 300');
+    },
+  );
 
   it('asks nothing of a guest that stands still', async () => {
     const { vm, memory } = await open(balloonPolicy);

@@ -1,7 +1,8 @@
 /** Memory of one size that follows the sum of its instances: balloon and virtio-mem. */
 import { SparklerError } from '../errors.js';
+import type { GuestMemory } from '../guest/index.js';
 import type { Resized } from '../vmm/index.js';
-import { askGuest } from './ask.js';
+import { askGuest, usedBytes } from './ask.js';
 import type { ElasticMemory, Grant, MemorySummary, MemoryView, MemoryVm } from './policy.js';
 import { alignUp, mibOf, mustBePossible, steps } from './sizes.js';
 import { noRoom } from './static.js';
@@ -16,6 +17,11 @@ export interface SizeDevice {
   set(memMiB: number, limitMs: number): Promise<Resized>;
   /** What an instance keeps between two invocations, of the bytes it uses; absent: all it has. */
   readonly restingMiB?: (currentBytes: number) => number;
+  /**
+   * What the guest counts as used although the device has it, MiB. A balloon that gives way when the
+   * guest runs out of memory stays in the guest's total.
+   */
+  readonly takenMiB?: (sizeMiB: number, memory: GuestMemory) => number;
   /** More for the view. */
   readonly shown: () => Promise<Partial<MemoryView>>;
 }
@@ -90,8 +96,8 @@ export class FollowingMemory implements ElasticMemory {
   async resize(memMiB: number): Promise<void> {
     const { baseMiB, maxMiB } = this.#vm.plan;
     const { unitMiB } = this.#device;
-    const { totalKiB, availableKiB } = await this.#vm.guest.memory();
-    const used = Math.max(this.#inUse(), mibOf((totalKiB - availableKiB) * 1024));
+    const guest = usedBytes(await this.#vm.guest.memory(), this.#taken);
+    const used = Math.max(this.#inUse(), mibOf(guest));
     mustBePossible(memMiB, steps(baseMiB, unitMiB, used, maxMiB));
     await this.#inTurn(async () => {
       // An instance may have come while it waited.
@@ -112,7 +118,10 @@ export class FollowingMemory implements ElasticMemory {
   }
 
   async view(): Promise<MemoryView> {
-    const [asked, shown] = await Promise.all([askGuest(this.#vm), this.#device.shown()]);
+    const [asked, shown] = await Promise.all([
+      askGuest(this.#vm, this.#taken),
+      this.#device.shown(),
+    ]);
     return { ...this.summary(), ...asked.shown, ...shown };
   }
 
@@ -120,6 +129,9 @@ export class FollowingMemory implements ElasticMemory {
     this.#closed = true;
     await this.#turn;
   }
+
+  readonly #taken = (memory: GuestMemory): number =>
+    this.#device.takenMiB?.(this.#sizeMiB, memory) ?? 0;
 
   /** The base and all that instances may use, MiB. */
   #inUse(): number {
@@ -150,7 +162,7 @@ export class FollowingMemory implements ElasticMemory {
       if (!reached) {
         this.#vm.warn(
           undefined,
-          `the guest did not give memory back: it has ${mib} MiB, not ${target} MiB`,
+          `the guest did not give memory back: it got to ${mib} MiB, not ${target} MiB`,
         );
       }
     }).catch((error: unknown) => {
@@ -183,14 +195,15 @@ export class FollowingMemory implements ElasticMemory {
 
   async #set(memMiB: number): Promise<Resized> {
     const resized = await this.#device.set(memMiB, this.#vm.resizeMs);
-    this.#sizeMiB = resized.mib;
+    // Else the size of before is wanted again, wherever the guest is on its way.
+    if (resized.reached) this.#sizeMiB = memMiB;
     return resized;
   }
 
   async #mustSet(memMiB: number): Promise<void> {
     const { reached, mib } = await this.#set(memMiB);
     if (reached) return;
-    const message = `The guest of VM ${this.#vm.vmId} did not get to ${memMiB} MiB within ${this.#vm.resizeMs} ms; it has ${mib} MiB.`;
+    const message = `The guest of VM ${this.#vm.vmId} did not get to ${memMiB} MiB within ${this.#vm.resizeMs} ms; it got to ${mib} MiB and keeps ${this.#sizeMiB} MiB.`;
     throw new SparklerError('RESIZE_TIMED_OUT', message, { field: 'mem', step: 'resize' });
   }
 

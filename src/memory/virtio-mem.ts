@@ -24,22 +24,21 @@ export const virtioMemPolicy: MemoryPolicy = {
       layout: { hotplug: { maxMiB } },
     };
   },
-  open: (vm) => {
+  open: async (vm) => {
     const { baseMiB } = vm.plan;
     const { hotplugMiB } = vm.capabilities.memorySteps;
-    return Promise.resolve(
-      new FollowingMemory(vm, {
-        unitMiB: hotplugMiB,
-        startMiB: baseMiB,
-        set: async (memMiB, limitMs) => {
-          const resized = await deviceOf(vm).setPlugged(memMiB - baseMiB, limitMs);
-          return { ...resized, mib: baseMiB + resized.mib };
-        },
-        shown: async () => {
-          const { residentBytes } = await deviceOf(vm).state();
-          return { residentBytes };
-        },
-      }),
-    );
+    const { pluggedMiB } = await deviceOf(vm).state();
+    return new FollowingMemory(vm, {
+      unitMiB: hotplugMiB,
+      startMiB: baseMiB + pluggedMiB,
+      set: async (memMiB, limitMs) => {
+        const resized = await deviceOf(vm).setPlugged(memMiB - baseMiB, limitMs);
+        return { ...resized, mib: baseMiB + resized.mib };
+      },
+      shown: async () => {
+        const { residentBytes } = await deviceOf(vm).state();
+        return { residentBytes };
+      },
+    });
   },
 };

@@ -17,6 +17,8 @@ export interface MemoryLayout {
   readonly balloon?: {
     /** The guest tells of its free pages by itself, and the host takes them back. */
     readonly freePageReporting: boolean;
+    /** How often the guest is asked for its statistics, seconds; 0: never. Default: as the VMM likes. */
+    readonly statsS?: number;
   };
   /** One virtio-mem device beside `memMiB`; nothing of it is plugged in at first. */
   readonly hotplug?: { readonly maxMiB: number };
@@ -90,7 +92,11 @@ export interface Populated {
 
 /** What a driver does with one VM's memory. Callers get it checked: see `MachineMemory`. */
 export interface VmMemory {
-  /** Waits until all blocks are plugged in, which the guest does while it boots. `mib`: of all blocks. */
+  /**
+   * Waits until all blocks are plugged in, which the guest does while it boots. `mib`: of all blocks.
+   * That is the device's word, here and in `setPlugged`: the guest has the memory from then on, and
+   * its kernel has it in use some milliseconds later, as only the guest can tell.
+   */
   ready(limitMs: number): Promise<Resized>;
   /** The guest is to keep `guestMiB` of `memMiB`; the rest goes back to the host. */
   setBalloon(guestMiB: number, limitMs: number): Promise<Resized>;

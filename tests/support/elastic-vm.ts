@@ -47,6 +47,8 @@ export class ElasticVm implements MemoryVm {
   readonly stored = new Map<string, readonly number[]>();
   faults: ElasticFaults = {};
   running = true;
+  /** What a balloon has taken counts as used in the guest. */
+  countsBalloon = false;
   /** Used by the guest itself, MiB. */
   usedMiB = 100;
   /** KiB that the guest still holds of a block. */
@@ -98,8 +100,8 @@ export class ElasticVm implements MemoryVm {
 
   #guestMemory(): GuestMemory {
     const blocks = this.plan.layout?.blocks ?? [];
-    const totalKiB = this.#sizeMiB * KIB_IN_MIB;
-    const freeKiB = totalKiB - this.usedMiB * KIB_IN_MIB;
+    const totalKiB = (this.countsBalloon ? this.plan.memMiB : this.#sizeMiB) * KIB_IN_MIB;
+    const freeKiB = (this.#sizeMiB - this.usedMiB) * KIB_IN_MIB;
     const nodes = blocks.map(({ memMiB }, i) => ({
       node: i + 1,
       managedKiB: memMiB * KIB_IN_MIB,
@@ -145,7 +147,11 @@ export class ElasticVm implements MemoryVm {
           residentBytes: resident.get(i + 1) ?? 0,
         }));
         return Promise.resolve({
-          ...{ configuredMiB: plan.maxMiB, pluggedMiB: this.#sizeMiB, residentBytes: 5 * MIB },
+          ...{
+            configuredMiB: plan.maxMiB,
+            pluggedMiB: this.#sizeMiB - hotplugBase,
+            residentBytes: 5 * MIB,
+          },
           blocks,
         });
       },

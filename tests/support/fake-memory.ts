@@ -40,21 +40,12 @@ export class FakeMemory implements ElasticMemory {
       this.given.delete(node);
       this.history.push(`-${node}`);
     };
-    return {
-      memMiB,
-      nodes: [node],
-      engage: () => Promise.resolve(),
-      rest: () => undefined,
-      release,
-    };
-  }
-
-  get promisedMiB(): number {
-    return this.baseMiB + this.given.size * this.blockMiB;
+    const engage = (): Promise<void> => Promise.resolve();
+    return { memMiB, nodes: [node], engage, rest: () => undefined, release };
   }
 
   resize(): Promise<void> {
-    return Promise.resolve();
+    return Promise.reject(new SparklerError('OPERATION_UNSUPPORTED', 'a fake'));
   }
 
   summary(): MemorySummary {
@@ -69,5 +60,9 @@ export class FakeMemory implements ElasticMemory {
 
   close(): Promise<void> {
     return Promise.resolve();
+  }
+
+  get promisedMiB(): number {
+    return this.baseMiB + this.given.size * this.blockMiB;
   }
 }

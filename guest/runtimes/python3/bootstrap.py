@@ -114,8 +114,8 @@ def _write(frame):
 
 
 READY, FAILED, RESULT, ERROR = b"\x82", b"\x83", b"\x84", b"\x85"
-RESEEDED, PREPARED = b"\xa0", b"\xa1"
-INVOKE, RESEED, PREPARE = 0x02, 0x20, 0x21
+RESEEDED, PREPARED, FORKED = b"\xa0", b"\xa1", b"\xa2"
+INVOKE, RESEED, PREPARE, FORK, BEGIN = 0x02, 0x20, 0x21, 0x22, 0x23
 NO_REQUEST = b"\0\0\0\0"
 
 
@@ -386,6 +386,18 @@ def _rehearse():
     _answer(bytearray(_REHEARSAL), lambda event, context: event)
 
 
+def _reseeded(frame, fresh):
+    """Answers RESEED. `fresh`: the steps have run already, when this process was continued."""
+    if not fresh:
+        _reseed()
+    _reseed_others()
+    # In emulation the code of an invocation must be translated anew after a restore. A VM that is
+    # restored ahead of its first invocation has that behind it thereby.
+    _rehearse()
+    _write(_frame(RESEEDED, bytes(frame[8:12])))
+    return False
+
+
 def _warm_up():
     for _ in range(WARM_UP_ROUNDS):
         _rehearse()
@@ -408,8 +420,99 @@ def _prepare(root):
     sys.path += [f"/usr/local/lib/python{version}/dist-packages", "/usr/lib/python3/dist-packages"]
 
 
+# ---- a zygote ----
+
+# In a module of another name: a fork beside threads of a library is no news for the function's log.
+_fork = eval("lambda: fork()", {"fork": posix.fork, "__name__": "sparkler"})
+
+
+def _can_fork():
+    """Threads of Python's would be missing in what is forked; libraries restart their own."""
+    import _thread
+
+    return _thread._count() == 0
+
+
+def _receive(channel, descriptors):
+    """Waits for one whole frame; what descriptors come are appended."""
+    global _left
+    while len(_left) < HEADER_BYTES or len(_left) < HEADER_BYTES + int.from_bytes(_left[:4], "little"):
+        data, control, _flags, _sender = channel.recvmsg(READ_BYTES, 64)
+        if not data:
+            posix._exit(0)  # the agent is gone
+        for _level, _type, numbers in control:
+            descriptors += [int.from_bytes(numbers[i : i + 4], "little") for i in range(0, len(numbers), 4)]
+        _left += data
+    size = HEADER_BYTES + int.from_bytes(_left[:4], "little")
+    frame = _left[:size]
+    del _left[:size]
+    return frame
+
+
+def _become_instance(descriptors):
+    """The process that was forked: its own session, descriptors, cgroup and random numbers."""
+    global _left
+    posix.setsid()
+    agent, log, stacks = descriptors
+    posix.dup2(agent, AGENT, False)
+    posix.dup2(log, 1)
+    posix.dup2(log, 2)
+    posix.dup2(stacks, STACKS, False)
+    for descriptor in descriptors:
+        posix.close(descriptor)
+    _left = bytearray()
+    _write(_frame(FORKED, NO_REQUEST))
+    if _read_frame()[4] != BEGIN:  # the agent has moved it to its cgroup
+        posix._exit(1)
+    _reseed()
+    _reseed_others()
+
+
+def _fork_instance(descriptors):
+    """
+    True in the new instance. It is forked by a process that ends at once, so that it is the agent's
+    child: an instance must not depend on the zygote.
+    """
+    between = _fork()
+    if between > 0:
+        for descriptor in descriptors:
+            posix.close(descriptor)
+        posix.waitpid(between, 0)
+        return False
+    try:
+        if _fork() > 0:
+            posix._exit(0)
+        _become_instance(descriptors)
+        return True
+    except BaseException:
+        posix._exit(1)
+
+
+def _serve_as_zygote():
+    """Forks an instance whenever the agent asks for one; returns in each of them."""
+    from _socket import socket
+
+    channel = socket(fileno=AGENT)
+    fresh = False
+    descriptors = []
+    while True:
+        frame = _receive(channel, descriptors)
+        if frame[4] == FORK:
+            passed = descriptors[:3]
+            del descriptors[:3]
+            if _fork_instance(passed):
+                channel.detach()
+                return
+        elif frame[4] == RESEED:
+            fresh = _reseeded(frame, fresh)
+        elif frame[4] == PREPARE:
+            fresh = _hold_still(_frame(PREPARED, bytes(frame[8:12])))
+
+
 def _main():
     root = posix.environ[b"LAMBDA_TASK_ROOT"].decode()
+    as_zygote = sys.argv[1:] == ["zygote"]
+    del sys.argv[1:]
     _prepare(root)
     try:
         handler = _load(posix.environ[b"_HANDLER"].decode(), root)
@@ -422,23 +525,19 @@ def _main():
     _warm_up()
     _flush()
     gc.freeze()  # collections need not touch (and copy, after a restore) what was loaded by now
+    if as_zygote and _can_fork():
+        _write(_frame(READY, NO_REQUEST, b"\1"))
+        _serve_as_zygote()
     _write(_frame(READY, NO_REQUEST))
-    _fresh = False  # reseeded since it stood still
+    fresh = False  # reseeded since it stood still
     while True:
         frame = _read_frame()
         if frame[4] == INVOKE:
             _write(_answer(frame, handler))
         elif frame[4] == RESEED:
-            if not _fresh:
-                _reseed()
-            _fresh = False
-            _reseed_others()
-            # In emulation the code of an invocation must be translated anew after a restore. A VM
-            # that is restored ahead of its first invocation has that behind it thereby.
-            _rehearse()
-            _write(_frame(RESEEDED, bytes(frame[8:12])))
+            fresh = _reseeded(frame, fresh)
         elif frame[4] == PREPARE:
-            _fresh = _hold_still(_frame(PREPARED, bytes(frame[8:12])))
+            fresh = _hold_still(_frame(PREPARED, bytes(frame[8:12])))
 
 
 _main()

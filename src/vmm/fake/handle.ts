@@ -69,7 +69,7 @@ export class FakeHandle implements VmHandle {
     this.#memoryIsFile = saved === undefined;
     this.#link = gatedChannel(saved !== undefined);
     this.exited = new Promise((resolve) => (this.#exit = resolve));
-    if (faults.guest === undefined) this.#guest = factory(this.#link.guest, saved);
+    if (faults.guest === undefined) this.#guest = factory(this.#link.guest, saved, spec);
     this.print(saved ? 'fake guest restored' : 'fake guest booting');
     if (faults.guest === 'panic') this.print(PANIC);
     if (faults.guest === 'panic' || faults.guest === 'die') {

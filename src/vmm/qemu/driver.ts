@@ -18,6 +18,7 @@ import { LimitExpired, within } from '../within.js';
 import { MACHINE, qemuCommand, type CommandOptions } from './command.js';
 import { QemuHandle } from './handle.js';
 import { HandoverFailed } from './handover.js';
+import { MAX_BLOCKS, STEP_MIB } from './memory-args.js';
 import { encodePlan } from './plan.js';
 import { QemuProcess, type GuestMemory, type ProcessOptions } from './process.js';
 import type { Template } from './template.js';
@@ -87,15 +88,10 @@ class QemuDriver implements FootprintDriver {
       continuesAfterSnapshot: true,
       hasProcess: true,
       ...memorySources(),
-      memory: [],
-      missingMemory: {
-        balloon: 'it is not built yet',
-        hotplug: 'it is not built yet',
-        blocks: 'it is not built yet',
-        prefault: PREFAULT_MISSING[options.accelerator],
-      },
-      memorySteps: { balloonMiB: 1, hotplugMiB: 2, blockMiB: 2 },
-      maxBlocks: 64,
+      memory: ['balloon', 'hotplug', 'blocks'],
+      missingMemory: { prefault: PREFAULT_MISSING[options.accelerator] },
+      memorySteps: { balloonMiB: 1, hotplugMiB: STEP_MIB, blockMiB: STEP_MIB },
+      maxBlocks: MAX_BLOCKS,
     };
   }
 
@@ -164,7 +160,7 @@ class QemuDriver implements FootprintDriver {
       vmm = await start();
     }
     spec.onProcess?.(vmm.pid);
-    return new QemuHandle(vmm, memory, stateOut, this.#options.nativeDir, requested);
+    return new QemuHandle(spec, vmm, memory, stateOut, this.#options.nativeDir, requested);
   }
 }
 

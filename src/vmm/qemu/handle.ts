@@ -3,9 +3,19 @@ import { readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { asSparklerError, isErrno, SparklerError } from '../../errors.js';
-import type { PagingStats, SnapshotFiles, VmExit, VmMarks, VmStats, VmWrites } from '../driver.js';
+import type {
+  MachineSpec,
+  PagingStats,
+  SnapshotFiles,
+  VmExit,
+  VmMarks,
+  VmStats,
+  VmWrites,
+} from '../driver.js';
 import type { ProcessHandle } from '../footprint.js';
+import { unsavedMemory } from '../memory.js';
 import { STATE_IN, STATE_OUT } from './command.js';
+import { QemuMemory } from './devices.js';
 import type { PageServerStats } from '../page-server.js';
 import { savePrivateMemory, saveSharedMemory } from './memory.js';
 import { privatePages } from './pagemap.js';
@@ -25,7 +35,8 @@ export class QemuHandle implements ProcessHandle {
   readonly pid: number;
   readonly channel: Duplex;
   readonly exited: Promise<VmExit>;
-  readonly memory = undefined;
+  readonly memory: QemuMemory | undefined;
+  readonly #vmId: string;
   readonly #process: QemuProcess;
   readonly #qmp: Qmp;
   readonly #preload: Preload;
@@ -43,6 +54,7 @@ export class QemuHandle implements ProcessHandle {
   #marks: VmMarks;
 
   constructor(
+    spec: MachineSpec,
     vmm: QemuProcess,
     memory: GuestMemory,
     stateOutPath: string,
@@ -55,6 +67,10 @@ export class QemuHandle implements ProcessHandle {
     this.#process = vmm;
     this.#qmp = new Qmp(vmm.qmp);
     this.#preload = new Preload(vmm.control);
+    const { pid, traces } = vmm;
+    const connections = { pid, traces, qmp: this.#qmp, preload: this.#preload };
+    this.memory = spec.memory && new QemuMemory(spec, spec.memory, connections);
+    this.#vmId = spec.vmId;
     this.#nativeDir = nativeDir;
     this.#memoryPath = memory.path;
     this.#memoryMode = memory.mode;
@@ -75,7 +91,7 @@ export class QemuHandle implements ProcessHandle {
 
   /** Waits until QEMU answers. @throws SparklerError VMM_FAILED with what QEMU wrote to stderr. */
   async waitUp(): Promise<void> {
-    await this.#explained(this.#qmp.ready);
+    await this.#explained(Promise.all([this.#qmp.ready, this.memory?.begin()]));
     this.#marks = { ...this.#marks, vmmUp: performance.now() };
   }
 
@@ -121,6 +137,8 @@ export class QemuHandle implements ProcessHandle {
   }
 
   async #save(files: SnapshotFiles): Promise<void> {
+    const unsaved = (await this.memory?.unsavedBytes()) ?? 0;
+    if (unsaved > 0) throw unsavedMemory(this.#vmId);
     try {
       await this.#saveState(files.statePath);
       await this.#saveMemory(files.memoryPath);

@@ -12,6 +12,7 @@ import { Tail } from '../tail.js';
 import { FD, type QemuCommand } from './command.js';
 import { forkedPid, handOver, type Inherited } from './handover.js';
 import type { Template } from './template.js';
+import { Traces } from './trace.js';
 
 /** What all QEMU processes of a driver have in common. */
 export interface ProcessOptions {
@@ -55,6 +56,7 @@ export class QemuProcess {
   readonly memory: FileHandle;
   readonly console: Tail;
   readonly stderr: Tail;
+  readonly traces: Traces;
   readonly exited: Promise<VmExit>;
   readonly #child: ChildProcess;
   readonly #cgroup: VmCgroup | undefined;
@@ -93,7 +95,7 @@ export class QemuProcess {
     this.stderr = new Tail(options.consoleBytes);
     const console = stream(child, FD.console);
     collect(console, this.console);
-    collect(child.stderr as Readable, this.stderr);
+    this.traces = new Traces(child.stderr as Readable, this.stderr);
     this.exited = this.#watch(ended, console);
     // A guest whose pages nobody brings would wait for ever.
     void pageServer?.failed.then((error) => {
