@@ -4,7 +4,6 @@ import type { Readable } from 'node:stream';
 import type { Config } from '../config/index.js';
 import { SparklerError } from '../errors.js';
 import type { Registry } from '../registry/index.js';
-import type { ElasticMemory } from '../memory/index.js';
 import type { SnapshotStore } from '../snapshot/index.js';
 import { Metrics, type Logger } from '../telemetry/index.js';
 import { within, type VmmDriver } from '../vmm/index.js';
@@ -44,6 +43,7 @@ import {
   memoryWarnings,
   resizeMemory,
   VmMemories,
+  type VmMemoriesDeps,
 } from './vm-memory.js';
 import { WorkingSetAdmin } from './working-set-admin.js';
 
@@ -64,8 +64,8 @@ export interface PlatformDeps {
   readonly freeBytes?: FreeBytes;
   /** Instead of asking the host how much memory it has. */
   readonly hostMemory?: () => Promise<HostMemory>;
-  /** Instead of the memory that a VM's policy gives it; undefined: that one after all. */
-  readonly openMemory?: (vm: Vm) => ElasticMemory | undefined;
+  /** Instead of what the VM's policy makes of its memory; undefined: that. */
+  readonly openMemory?: NonNullable<VmMemoriesDeps['openMemory']>;
   /** Instead of the number of the host's processors. */
   readonly cpus?: number;
 }
@@ -116,13 +116,13 @@ class LocalPlatform implements Platform {
       codeInUse: (name, codeId) => this.#codeInUse(name, codeId),
     });
     const restores = new Restores(deps);
-    const memories = new VmMemories(deps);
     const shared = {
       ...deps,
       restores,
       ledger,
       functions: this.#functions,
       metrics: this.#metrics,
+      memories: new VmMemories(deps),
       memoryLedger,
       instances: new Instances({ config: deps.config, memoryLedger }),
     };
@@ -130,8 +130,6 @@ class LocalPlatform implements Platform {
     this.#vms = new Vms({
       ...shared,
       journal: deps.registry.journal,
-      memories,
-      openMemory: async (vm) => deps.openMemory?.(vm) ?? memories.open(vm),
       logs: this.#logs,
       snapshot: (ssId) => this.#snapshots.get(ssId),
     });

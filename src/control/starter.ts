@@ -14,11 +14,11 @@ import {
   type ObservedSpec,
   type VmmDriver,
 } from '../vmm/index.js';
-import type { ElasticMemory } from '../memory/index.js';
 import type { Instances } from './instances.js';
 import { journalVm } from './journaling.js';
 import type { FunctionLogs } from './logs.js';
 import type { Restores } from './restores.js';
+import type { VmMemories } from './vm-memory.js';
 import type { Vm, VmParts } from './vm.js';
 
 export interface StarterDeps {
@@ -29,9 +29,8 @@ export interface StarterDeps {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly restores: Restores;
+  readonly memories: VmMemories;
   readonly instances: Instances;
-  /** The memory of a VM that has come up. */
-  readonly openMemory: (vm: Vm) => Promise<ElasticMemory>;
 }
 
 /** A boot that ended so may succeed when tried again. */
@@ -77,7 +76,7 @@ export class Starter {
       if (ahead && !vm.slots.taken) await this.#rehearse(vm);
     } else {
       await this.#boot(vm, spec);
-      vm.elastic = await this.#deps.openMemory(vm);
+      vm.elastic = await this.#deps.memories.open(vm);
       await this.#deps.instances.first(vm);
     }
     vm.mustLive();
@@ -100,7 +99,7 @@ export class Starter {
     await machine.resume();
     const resumed = performance.now();
     await confirmed;
-    vm.elastic ??= await this.#deps.openMemory(vm);
+    vm.elastic ??= await this.#deps.memories.open(vm);
     vm.asleep = false;
     return resumed;
   }

@@ -78,10 +78,18 @@ describe('opening', () => {
   it('refuses a kernel without the blocks, and names them', async () => {
     const vm = new ElasticVm(planOf({ blocksMiB: [256, 256, 256] }));
     vm.missingNodes = [2, 3];
+    vm.resizeMs = 30;
     await expect(blocksPolicy.open(vm)).rejects.toMatchObject({
       code: 'OPERATION_UNSUPPORTED',
       message: expect.stringContaining('nodes 2, 3 are missing') as string,
     });
+  });
+  it('waits for a kernel that is not through with them', async () => {
+    const vm = new ElasticVm(planOf({ blocksMiB: [256, 256] }));
+    vm.missingNodes = [2];
+    const opening = blocksPolicy.open(vm);
+    setTimeout(() => (vm.missingNodes = []), 30);
+    expect((await opening).summary()).toMatchObject({ pluggedMiB: 720 });
   });
   it('refuses a guest that did not take them in time', async () => {
     const vm = new ElasticVm(planOf({ blocksMiB: [256] }));

@@ -85,7 +85,7 @@ export function memoryDeviceArgs({ balloon, hotplug, blocks = [] }: MemoryLayout
 const balloonDevice = (reporting: boolean): string =>
   `virtio-balloon-pci,id=${BALLOON},deflate-on-oom=on,page-poison=off,free-page-reporting=${reporting ? 'on' : 'off'}`;
 
-/** Without interrupt vectors of its own: a block is plugged in once and then silent. */
+/** Without interrupt vectors of its own: so many devices would use up those of one processor. */
 function blockArgs(block: number, mib: number): string[] {
   const id = blockDevice(block);
   const slot = FIRST_SLOT + Math.floor((block - 1) / FUNCTIONS);
