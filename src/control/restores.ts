@@ -51,9 +51,7 @@ export class Restores {
   sets(loaded: LoadedSnapshot): WorkingSets {
     const { store, logger } = this.#deps;
     const { ssId } = loaded.manifest;
-    return new WorkingSets(loaded, store.tools, store.trusted, (message) =>
-      logger.warn({ ssId }, message),
-    );
+    return new WorkingSets(loaded, store, (message) => logger.warn({ ssId }, message));
   }
 
   /**

@@ -44,12 +44,6 @@ export interface VmParts {
   readonly snapshot?: LoadedSnapshot;
 }
 
-/** A VM's restore, from its preparation until its first invocation was answered. */
-export interface VmRestore extends PreparedRestore {
-  readonly strategy: StrategyName;
-  readonly ssId: string;
-}
-
 /** What the pool knows of a VM that waits in it. */
 export interface Pooled {
   /** Somebody asked for it; else the pool started it by itself. */
