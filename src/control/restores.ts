@@ -66,6 +66,20 @@ export class Restores {
     return this.#prepare(vm, loaded);
   }
 
+  /**
+   * A VM that is forked from one that stands restored; nothing is recorded of it, or learned.
+   * @throws SparklerError VM_DIED
+   */
+  fork(from: Vm, loaded: LoadedSnapshot): VmRestore {
+    const { ssId } = loaded.manifest;
+    // It ends, or somebody invokes it by its id.
+    if (!from.restore)
+      throw new SparklerError('VM_DIED', `VM ${from.vmId} cannot be forked any more.`);
+    const { strategy } = from.restore;
+    const why = `forked from VM ${from.vmId}, which stands restored by ${strategy} and paused`;
+    return { strategy, ssId, memory: { kind: 'fork', vmId: from.vmId }, why, records: false };
+  }
+
   async #prepare(vm: Vm, loaded: LoadedSnapshot): Promise<VmRestore> {
     const { config, driver, store } = this.#deps;
     const { ssId } = loaded.manifest;

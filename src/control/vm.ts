@@ -89,6 +89,14 @@ export class Vm {
   pooled: Pooled | undefined;
   /** Ends to make room for another, which counts in its place. */
   givesWay = false;
+  /** Other VMs may be forked from it while it stands restored and paused. */
+  canFork = false;
+  /** The VM that this one is forked from: it stays for as long as this one does. */
+  forkedFrom: Vm | undefined;
+  /** VMs that are forked from it and not gone yet. */
+  clones = 0;
+  /** It ends with the last of its clones, for this reason. */
+  retired: { readonly why: VmEnd; readonly error: SparklerError } | undefined;
   /** How it was restored, until its first invocation was answered. */
   restore: VmRestore | undefined;
   /** Settles when what its first invocation teaches is stored; nothing else is done to it before. */

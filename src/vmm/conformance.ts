@@ -8,7 +8,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { GuestSession, SEED_BYTES } from '../guest/index.js';
-import type { Drive, MachineSpec, MemorySource, SnapshotFiles, VmmDriver, VmState } from './driver.js';
+import type {
+  Drive,
+  MachineSpec,
+  MemorySource,
+  SnapshotFiles,
+  VmmDriver,
+  VmState,
+} from './driver.js';
 import { bootMachine, restoreMachine, type Machine, type MachineLimits } from './machine.js';
 import { TRANSITIONS, type MachineOperation } from './transitions.js';
 

@@ -125,10 +125,7 @@ export class QemuProcess {
     try {
       await cgroup?.create();
       pageServer = await startPageServer(memory, cgroup, uid, options);
-      const files = await openAll(
-        filesOf(command, memory, stateOutPath, options, source),
-        opened,
-      );
+      const files = await openAll(filesOf(command, memory, stateOutPath, options, source), opened);
       if (pageServer) files[FD.pages - FD.memory] = pageServer.vmmSocket;
       const [memoryFile] = opened;
       if (memoryFile === undefined) throw launchError(options);
