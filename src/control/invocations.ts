@@ -155,7 +155,7 @@ export class Invocations {
     const { vm, made } = target;
     const release = await vm.turns.take(this.#deps.config.limits.maxQueuedPerVm);
     try {
-      await vm.started;
+      await vm.usable();
       return await this.#call(target, call);
     } catch (error) {
       throw await this.#failed(vm, made, error);

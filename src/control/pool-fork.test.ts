@@ -106,6 +106,19 @@ describe('the last VM of a snapshot in the pool', () => {
     expect(output).not.toHaveProperty('forked');
   });
 
+  it('stands still until what is forked from it is there, whoever else wants it', async () => {
+    const source = await withSource();
+    const [forked, named, late] = await Promise.all([
+      add(1),
+      pool.platform.invoke({ ...hello, vmId: source, params: '{"add":100}' }),
+      add(2),
+    ]);
+    expect(named.result).toBe('{"count":105}');
+    expect([forked.result, late.result]).toEqual(['{"count":6}', '{"count":7}']);
+    const again = await pool.platform.takeSnapshot({ vmId: source, ssId: 'ss-2' });
+    expect(again.snapshot.ssId).toBe('ss-2');
+  });
+
   it('can be invoked by its id, and is forked no more', async () => {
     const source = await withSource();
     const { vmId } = await add(1);

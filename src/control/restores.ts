@@ -72,9 +72,7 @@ export class Restores {
    */
   fork(from: Vm, loaded: LoadedSnapshot): VmRestore {
     const { ssId } = loaded.manifest;
-    // It ends, or somebody invokes it by its id.
-    if (!from.restore)
-      throw new SparklerError('VM_DIED', `VM ${from.vmId} cannot be forked any more.`);
+    if (!from.restore) throw new SparklerError('VM_DIED', `VM ${from.vmId} is in use.`);
     const { strategy } = from.restore;
     const why = `forked from VM ${from.vmId}, which stands restored by ${strategy} and paused`;
     return { strategy, ssId, memory: { kind: 'fork', vmId: from.vmId }, why, records: false };

@@ -170,13 +170,17 @@ export class Starter {
       spec.onProcess?.(pid);
       restore.onProcess?.(pid);
     };
-    const machine = await restoreMachine(
-      driver,
-      { ...spec, onProcess, hasClones: vm.canFork },
-      { memoryPath, statePath },
-      restore.memory,
-      this.#limits,
-    ).catch(async (error: unknown) => {
+    const hasClones = vm.canFork;
+    const make = (): Promise<Machine> =>
+      restoreMachine(
+        driver,
+        { ...spec, onProcess, hasClones },
+        { memoryPath, statePath },
+        restore.memory,
+        this.#limits,
+      );
+    const making = forkedFrom ? forkedFrom.fork(make) : make();
+    const machine = await making.catch(async (error: unknown) => {
       // A VMM that reads damaged state says anything.
       await restores.confirm(loaded, restore);
       throw error;

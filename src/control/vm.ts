@@ -95,6 +95,8 @@ export class Vm {
   forkedFrom: Vm | undefined;
   /** VMs that are forked from it and not gone yet. */
   clones = 0;
+  /** Forks of it under way: it stands still until they are made. */
+  readonly #forking = new Set<Promise<unknown>>();
   /** It ends with the last of its clones, for this reason. */
   retired: { readonly why: VmEnd; readonly error: SparklerError } | undefined;
   /** How it was restored, until its first invocation was answered. */
@@ -125,6 +127,33 @@ export class Vm {
   /** `started` settles as `start` does. */
   begin(start: Promise<void>): void {
     this.#settleStarted(start);
+  }
+
+  /**
+   * Makes a fork of it by `make`.
+   * @throws SparklerError VM_DIED when it cannot be forked any more; what `make` throws.
+   */
+  async fork<T>(make: () => Promise<T>): Promise<T> {
+    if (!this.canFork || !this.asleep || this.ending) {
+      throw new SparklerError('VM_DIED', `VM ${this.vmId} cannot be forked any more.`);
+    }
+    const forking = make();
+    this.#forking.add(forking);
+    try {
+      return await forking;
+    } finally {
+      this.#forking.delete(forking);
+    }
+  }
+
+  /**
+   * Resolves when whoever has its turn may use it: it has started, and nothing is forked from it any
+   * more, nor will be. @throws what its start failed with.
+   */
+  async usable(): Promise<void> {
+    await this.started;
+    this.canFork = false;
+    await Promise.allSettled(this.#forking);
   }
 
   get functionName(): string {
