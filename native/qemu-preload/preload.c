@@ -31,6 +31,7 @@
 #include "blocks.h"
 #include "memory.h"
 #include "template.h"
+#include "vmfork.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -176,6 +177,7 @@ __attribute__((constructor)) static void start(void) {
   next_fallocate = (fallocate_function)dlsym(RTLD_NEXT, "fallocate");
   unsetenv("LD_PRELOAD");
   template_prepare();
+  vmfork_prepare();
   take_environment();
 }
 

@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import type { VmmCapabilities } from './driver.js';
 import { FakeDriver } from './fake/index.js';
-import { checkMemoryLayout, checkSize, nearestSize, type MemoryLayout } from './memory.js';
+import {
+  checkForkable,
+  checkMemoryLayout,
+  checkSize,
+  nearestSize,
+  type MemoryLayout,
+} from './memory.js';
 
 describe('the nearest size that works', () => {
   it.each([
@@ -68,4 +74,21 @@ describe('what a machine is made with', () => {
       }) as Error,
     );
   });
+});
+
+describe('a VM whose VMM is to be forked', () => {
+  it.each([undefined, {}, { balloon: { freePageReporting: true } }, { blocks: [] }])(
+    'may have %j',
+    (memory) => {
+      expect(() => checkForkable({ vmId: 'vm', ...(memory && { memory }) })).not.toThrow();
+    },
+  );
+
+  it.each([{ hotplug: { maxMiB: 2 } }, { blocks: [{ memMiB: 2 }] }])(
+    'may not have %j, which both would write to',
+    (memory) => {
+      const refused = expect.objectContaining({ code: 'OPERATION_UNSUPPORTED' }) as Error;
+      expect(() => checkForkable({ vmId: 'vm', memory })).toThrow(refused);
+    },
+  );
 });

@@ -172,6 +172,17 @@ export function checkMemoryLayout(
   }
 }
 
+/**
+ * A VMM that is forked shares memory that lies beside `memMiB`, and its guest would write into that
+ * of another one.
+ * @throws SparklerError OPERATION_UNSUPPORTED
+ */
+export function checkForkable({ vmId, memory }: Pick<MachineSpec, 'vmId' | 'memory'>): void {
+  if (!memory?.hotplug && !memory?.blocks?.length) return;
+  const message = `VM ${vmId} has blocks of memory, or memory to plug in: its VMM cannot be forked. Restore its snapshot from the file.`;
+  throw new SparklerError('OPERATION_UNSUPPORTED', message, { step: 'restore' });
+}
+
 /** Why a snapshot is refused; see VmHandle. */
 export function unsavedMemory(vmId: string): SparklerError {
   const message = `VM ${vmId} has memory in use that a snapshot does not hold. End what runs in its blocks and discard them, and unplug what was plugged in.`;
