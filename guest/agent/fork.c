@@ -51,6 +51,14 @@ bool fork_request(struct instance *zygote)
 	return true;
 }
 
+static bool is_new(pid_t pid)
+{
+	for (int i = 0; i < instance_slots; i++)
+		if (instances[i].state != UNUSED && instances[i].pid == pid)
+			return false;
+	return pid > 1 && pid != getpid();
+}
+
 void fork_arrived(struct instance *instance)
 {
 	struct header head;
@@ -68,7 +76,7 @@ void fork_arrived(struct instance *instance)
 	    control_head->cmsg_type == SCM_CREDENTIALS)
 		memcpy(&who, CMSG_DATA(control_head), sizeof who);
 	/* A process that is gone already cannot be moved. */
-	if (who.pid > 1 && who.pid != getpid() && kill(who.pid, 0) == 0 && cgroup_join(instance, who.pid)) {
+	if (is_new(who.pid) && kill(who.pid, 0) == 0 && cgroup_join(instance, who.pid)) {
 		instance->pid = who.pid;
 		queue_send(&instance->out, &begin, sizeof begin);
 	} else {

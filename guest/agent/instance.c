@@ -57,7 +57,7 @@ void instance_close(struct instance *instance)
 		close(instance->log);
 	if (instance->stack >= 0)
 		close(instance->stack);
-	instance->log = instance->stack = -1;
+	instance->log = instance->stack = instance->out.fd = -1;
 }
 
 void instance_drop(struct instance *instance)
