@@ -173,7 +173,7 @@ bool cgroup_was_oom(const struct instance *instance)
 	static char text[16384];
 	static unsigned long long seen;
 	char path[512];
-	if (instance->killed || !WIFSIGNALED(instance->status) || WTERMSIG(instance->status) != SIGKILL)
+	if (!WIFSIGNALED(instance->status) || WTERMSIG(instance->status) != SIGKILL)
 		return false;
 	if (settings.cgroup != NULL) {
 		cgroup_path(instance, "/memory.events", path, sizeof path);
@@ -181,7 +181,7 @@ bool cgroup_was_oom(const struct instance *instance)
 			return count_in(text, "\noom_kill ") > 0;
 	}
 	/* Its memory is not counted: did the kernel end anything for want of memory since last time? */
-	if (read_file("/proc/vmstat", text, sizeof text) < 0)
+	if (instance->killed || read_file("/proc/vmstat", text, sizeof text) < 0)
 		return false;
 	unsigned long long before = seen;
 	seen = count_in(text, "\noom_kill ");

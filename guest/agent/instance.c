@@ -183,7 +183,11 @@ void instance_readable(struct instance *instance)
 			reader_close(&instance->in);
 			instance->out.fd = -1;
 			queue_clear(&instance->out);
-			instance_kill(instance); /* no use without its socket */
+			/* No use without its socket. It may have ended for want of memory just now, which is
+			 * told by how it ended: that counts as nobody's kill. */
+			bool killed = instance->killed;
+			instance_kill(instance);
+			instance->killed = killed;
 			return instance_retire_if_gone(instance);
 		}
 		if (instance->in.start == instance->in.end)

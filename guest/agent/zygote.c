@@ -48,7 +48,8 @@ static struct instance *find(enum role role)
 	struct instance *found = NULL;
 	for (int i = 0; i < instance_slots; i++) {
 		struct instance *instance = &instances[i];
-		if (instance->state == UNUSED || instance->role != role || instance->ending || instance->killed)
+		if (instance->state == UNUSED || instance->role != role || instance->ending || instance->killed ||
+		    instance->in.fd < 0)
 			continue;
 		if (instance->state == IDLE)
 			return instance;
