@@ -33,7 +33,7 @@ function checkFields(file: string, { line, fields }: CsvRow, header: readonly st
 }
 
 function checkHeader(file: string, { line, fields }: CsvRow, header: readonly string[]): void {
-  const at = header.findIndex((name, i) => fields[i] !== name);
+  const at = header.findIndex((name, i) => i < fields.length && fields[i] !== name);
   if (at < 0 && fields.length === header.length) return;
   const problem =
     at < 0
