@@ -2,7 +2,9 @@
 /**
  * Writes a day in the form of the Azure Functions 2019 data set: made up, the same for the same seed.
  *
- *   node examples/azure/generate.mjs [--functions N] [--seed N] [--day N] [--out FOLDER]
+ *   node examples/azure/generate.mjs [--functions N] [--seed N] [--day N] [--out FOLDER] [--dense]
+ *
+ * With --dense every function is invoked in every minute: more than any real day.
  *
  * Durations and memory follow the distributions that Shahrad et al. fitted to the real ones
  * ("Serverless in the Wild", USENIX ATC 2020): log-normal, and Burr. How often functions are
@@ -19,6 +21,7 @@ const { values } = parseArgs({
     functions: { type: 'string', default: '240' },
     seed: { type: 'string', default: '2019' },
     day: { type: 'string', default: '1' },
+    dense: { type: 'boolean', default: false },
     out: { type: 'string', default: import.meta.dirname },
   },
 });
@@ -57,7 +60,7 @@ function countsOf(trigger) {
     for (let i = Math.floor(random() * period); i < MINUTES; i += period) counts[i] = 1;
     return counts;
   }
-  const mean = rate();
+  const mean = values.dense ? 10 * rate() : rate();
   if (trigger === 'queue' || trigger === 'orchestration') {
     // Long silence, then many at once.
     for (let at = 0; at < MINUTES; at += 1 + Math.floor(-Math.log(1 - random()) * 90)) {
@@ -70,7 +73,7 @@ function countsOf(trigger) {
   for (let i = 0; i < MINUTES; i++) {
     counts[i] = poisson(mean * (1 + swing * Math.cos((2 * Math.PI * (i - 840)) / MINUTES)));
   }
-  return counts;
+  return values.dense ? counts.map((count) => count + 1) : counts;
 }
 
 /** Shares of triggers among functions, as the paper has them. */
@@ -85,6 +88,7 @@ const TRIGGERS = [
 ];
 function trigger() {
   let left = random();
+  if (values.dense) return 'http';
   return (TRIGGERS.find(([, share]) => (left -= share) < 0) ?? TRIGGERS[0])[0];
 }
 
