@@ -7,7 +7,7 @@ import { rowsOf, type Report, type Sample } from '../report.js';
 import { clonesAtRest, privateOfTen, sustained } from './clones.js';
 import { cellName, cellsOf, type BenchmarkFunction } from './cells.js';
 import { derivedSamples } from './derived.js';
-import { againstGvisor } from './yardstick.js';
+import { againstGvisor, withSource } from './yardstick.js';
 import { benchmarkFunctions, prepare, runCell, type Prepared } from './stage.js';
 
 export interface RestoreOptions {
@@ -141,11 +141,17 @@ async function costsOfClones(
   if (clones > 0) {
     say(`${clones} clones of ${SMALLEST} at once`);
     samples.push(...(await clonesAtRest(daemon, hello, clones)));
+    const forks = (): Promise<Sample[]> => clonesAtRest(daemon, hello, clones, 'forks at rest');
+    samples.push(...(await withSource(daemon, hello, forks)));
     samples.push(...(await privateOfTen(daemon, hello)));
   }
   if (sustainedMs > 0) {
     say(`restores of ${SMALLEST} one after the other for ${sustainedMs} ms`);
-    samples.push(...(await sustained(daemon, hello, sustainedMs, describeMachine().cores)));
+    const { cores } = describeMachine();
+    samples.push(...(await sustained(daemon, hello, sustainedMs, cores)));
+    const forks = (): Promise<Sample[]> =>
+      sustained(daemon, hello, sustainedMs, cores, 'sustained, forked');
+    samples.push(...(await withSource(daemon, hello, forks)));
   }
   return samples;
 }

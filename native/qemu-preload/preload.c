@@ -27,6 +27,7 @@
  */
 #include "memory.h"
 #include "template.h"
+#include "vmfork.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -166,6 +167,7 @@ __attribute__((constructor)) static void start(void) {
   next_mmap = (mmap_function)dlsym(RTLD_NEXT, "mmap");
   unsetenv("LD_PRELOAD");
   template_prepare();
+  vmfork_prepare();
   take_environment();
 }
 

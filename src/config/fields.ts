@@ -13,6 +13,10 @@ export const count = (fallback: number, max: number, description: string) =>
 export const wait = (fallback: number, description: string) =>
   whole(fallback, 1, 86_400_000, description);
 
+/** Yes or no. */
+export const flag = (fallback: boolean, description: string) =>
+  Type.Boolean({ default: fallback, description });
+
 /** Text of at least one character. */
 export const text = (fallback: string, description: string) =>
   Type.String({ default: fallback, minLength: 1, description });

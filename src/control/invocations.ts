@@ -8,7 +8,7 @@ import type { Functions } from './functions.js';
 import { checkOptions } from './restore-options.js';
 import type { InvocationInput, InvocationOutput, InvocationPhases, StartKind } from './types.js';
 import type { Vm } from './vm.js';
-import type { Pool } from './pool.js';
+import type { Pool, PoolHit } from './pool.js';
 import type { Restores } from './restores.js';
 import type { Vms } from './vms.js';
 
@@ -39,8 +39,8 @@ interface Target {
   readonly vm: Vm;
   /** Made for this invocation: when that fails, nothing is left behind. */
   readonly made: boolean;
-  /** It was started ahead, and waited in the pool. */
-  readonly pooled: boolean;
+  /** It was started ahead, and waited in the pool; or it is forked from one that does. */
+  readonly pooled?: 'taken' | 'forked';
 }
 
 const NOTHING_YET: VmStats = { minorFaults: 0, majorFaults: 0, residentBytes: 0 };
@@ -76,13 +76,13 @@ export class Invocations {
     if (input.vmId !== undefined) {
       return this.#run(this.#find(input.vmId, input.functionName), call);
     }
-    const vm = pool.take(input);
-    if (vm) {
+    const hit = pool.take(input);
+    if (hit) {
       try {
-        return await this.#run({ vm, made: true, pooled: true }, call);
+        return await this.#run(await this.#fromPool(hit, input), call);
       } catch (error) {
         if (call.isGiven) throw error;
-        pool.lost(vm);
+        pool.lost(hit.vm);
       }
     }
     return this.#run(await this.#make(input, call.event), call);
@@ -115,6 +115,20 @@ export class Invocations {
     };
   }
 
+  async #fromPool({ vm, isForked }: PoolHit, input: InvocationInput): Promise<Target> {
+    if (!isForked) return { vm, made: true, pooled: 'taken' };
+    const { functionName, ssId, namespace } = input;
+    const { strategy } = vm.request.restore ?? {};
+    const wish = {
+      functionName,
+      ...(ssId !== undefined && { ssId }),
+      ...(namespace !== undefined && { namespace }),
+      ...(strategy !== undefined && { restore: { strategy } }),
+    };
+    const forked = await this.#deps.vms.create(wish, { forkedFrom: vm });
+    return { vm: forked, made: true, pooled: 'forked' };
+  }
+
   async #make(input: InvocationInput, event: string): Promise<Target> {
     const { functionName, ssId, namespace, restore } = input;
     const vm = await this.#deps.vms.create({
@@ -122,13 +136,13 @@ export class Invocations {
       ...(ssId !== undefined && { ssId, restore: { ...restore, event } }),
       ...(namespace !== undefined && { namespace }),
     });
-    return { vm, made: true, pooled: false };
+    return { vm, made: true };
   }
 
   #find(vmId: string, functionName: string): Target {
     const vm = this.#deps.vms.get(vmId);
     if (vm.functionName === functionName) {
-      return { vm: this.#deps.vms.claim(vmId), made: false, pooled: false };
+      return { vm: this.#deps.vms.claim(vmId), made: false };
     }
     throw new SparklerError(
       'FUNCTION_MISMATCH',
@@ -141,7 +155,7 @@ export class Invocations {
     const { vm, made } = target;
     const release = await vm.turns.take(this.#deps.config.limits.maxQueuedPerVm);
     try {
-      await vm.started;
+      await vm.usable();
       return await this.#call(target, call);
     } catch (error) {
       throw await this.#failed(vm, made, error);
@@ -154,7 +168,7 @@ export class Invocations {
 
   async #call({ vm, made, pooled }: Target, call: Call): Promise<InvocationOutput> {
     const { starter } = this.#deps.vms;
-    const isNew = made && !pooled;
+    const isNew = made && pooled !== 'taken';
     if (pooled) mustBeLearned(vm);
     const before = isNew ? NOTHING_YET : await vm.stats();
     // Restored ahead, this is the invocation that wakes it.
@@ -163,7 +177,7 @@ export class Invocations {
     const instance = await starter.ensureInstance(vm);
     const { session } = vm.live();
     const ready = performance.now();
-    this.#deps.pool.learn(vm, pooled, ready - call.requested);
+    this.#deps.pool.learn(vm, pooled !== undefined, ready - call.requested);
     const context = {
       requestId: call.traceId,
       functionName: call.functionName,
@@ -181,7 +195,8 @@ export class Invocations {
       vmId: vm.vmId,
       traceId: call.traceId,
       startKind: call.kind,
-      ...(pooled && { pooled }),
+      ...(pooled && { pooled: true }),
+      ...(pooled === 'forked' && { forked: true }),
       result: answer.json.toString(),
       durationMs: performance.now() - call.requested,
       handlerMs: answer.handlerMs,

@@ -27,6 +27,8 @@ export interface Creation {
   readonly ahead?: boolean;
   /** It is for the pool. */
   readonly pooled?: Pooled;
+  /** The VM of the same snapshot that it is forked from; it stands restored and paused. */
+  readonly forkedFrom?: Vm;
 }
 
 interface Ended {
@@ -79,9 +81,14 @@ export class Vms {
    * `vm.started`. A start that fails leaves nothing behind. At the limit a pooled VM gives way.
    * @throws SparklerError what admission finds wrong; SHUTTING_DOWN.
    */
-  async create(input: VmInput, { ahead = false, pooled }: Creation = {}): Promise<Vm> {
+  async create(input: VmInput, creation: Creation = {}): Promise<Vm> {
+    const { ahead = false, pooled, forkedFrom } = creation;
     const request = this.#request(input);
     const { vm, room } = this.#register(request, pooled);
+    if (forkedFrom) {
+      vm.forkedFrom = forkedFrom;
+      forkedFrom.clones++;
+    }
     try {
       await room;
       vm.reservation = await admit(vm, this.#deps);
@@ -111,7 +118,17 @@ export class Vms {
     const pooled = this.all().filter((vm) => vm.pooled && is(vm));
     const gone = (vm: Vm): SparklerError =>
       notFound.vm(vm.vmId, 'what it was made of was changed or deleted');
-    await Promise.all(pooled.map((vm) => this.end(vm, 'unused', gone(vm))));
+    await Promise.all(pooled.map((vm) => this.retire(vm, 'unused', gone(vm))));
+  }
+
+  /**
+   * Ends a VM that nobody waits for: now, or with the last VM that was forked from it, which would
+   * end with it. In that case this returns at once, and nothing is forked from it any more.
+   */
+  async retire(vm: Vm, why: VmEnd, error: SparklerError): Promise<void> {
+    if (vm.clones === 0) return this.end(vm, why, error);
+    vm.retired ??= { why, error };
+    vm.pooled = undefined;
   }
 
   /** Ends the VM and waits until it is gone. Harmless when called again. */
@@ -192,7 +209,8 @@ export class Vms {
   /** The pool's own VMs, then those that were asked for; each only to what is worth more. */
   #mayGiveWay(pooled: Pooled | undefined): Vm | undefined {
     if (pooled?.isAsked === false) return undefined;
-    const waiting = this.all().filter((vm) => vm.pooled && !vm.ending);
+    // One that others are forked from stays while they do: its place would not be free.
+    const waiting = this.all().filter((vm) => vm.pooled && !vm.ending && vm.clones === 0);
     const own = waiting.find((vm) => vm.pooled?.isAsked === false);
     return own ?? (pooled ? undefined : waiting[0]);
   }
@@ -267,9 +285,21 @@ export class Vms {
     vm.dropMachine();
     vm.reservation?.release();
     this.#vms.delete(vm.vmId);
+    await this.#leave(vm);
     const { fn, codeId } = vm.request;
     const current = this.#deps.functions.find(fn.name)?.codeId;
     if (current !== codeId) await this.#deps.functions.sweep(fn.name);
+  }
+
+  /** It is gone: the VM that it was forked from may be, too. */
+  async #leave(vm: Vm): Promise<void> {
+    const { forkedFrom } = vm;
+    vm.forkedFrom = undefined;
+    if (!forkedFrom) return;
+    forkedFrom.clones--;
+    forkedFrom.usedAt = performance.now();
+    const { retired, clones } = forkedFrom;
+    if (retired && clones === 0) await this.end(forkedFrom, retired.why, retired.error);
   }
 
   #keepConsole(vm: Vm, error: SparklerError): void {
@@ -284,7 +314,15 @@ export class Vms {
     const before = performance.now() - idleVmMs;
     for (const vm of this.#vms.values()) {
       // The pool ends its own.
-      if (vm.pooled || !vm.isStarted || vm.ending || vm.turns.taken || vm.usedAt > before) continue;
+      if (
+        vm.pooled ||
+        vm.clones > 0 ||
+        !vm.isStarted ||
+        vm.ending ||
+        vm.turns.taken ||
+        vm.usedAt > before
+      )
+        continue;
       const error = notFound.vm(vm.vmId, `it was ended after ${idleVmMs} ms without work`);
       void this.end(vm, 'idle', error);
     }

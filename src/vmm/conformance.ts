@@ -8,7 +8,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { GuestSession, SEED_BYTES } from '../guest/index.js';
-import type { Drive, MachineSpec, SnapshotFiles, VmmDriver, VmState } from './driver.js';
+import type {
+  Drive,
+  MachineSpec,
+  MemorySource,
+  SnapshotFiles,
+  VmmDriver,
+  VmState,
+} from './driver.js';
 import { bootMachine, restoreMachine, type Machine, type MachineLimits } from './machine.js';
 import { TRANSITIONS, type MachineOperation } from './transitions.js';
 
@@ -53,6 +60,43 @@ export function describeDriver(name: string, make: () => Promise<DriverUnderTest
     lifeCycle(bench);
     snapshots(bench);
     failures(bench);
+    forks(bench);
+  });
+}
+
+/** Clones that go on where a VM stands that was restored before them. */
+function forks(bench: Bench): void {
+  const can = (): boolean => bench.under.driver.capabilities.memorySources.includes('fork');
+
+  it('forks clones of a restored VM, which live apart', async ({ skip }) => {
+    skip(!can(), 'the driver cannot fork');
+    const source = await bench.withClones();
+    const vms = await Promise.all([1, 2, 3].map(() => bench.fork(source)));
+    expect(await Promise.all(vms.map((vm, n) => bench.add(vm, n)))).toEqual([7, 8, 9]);
+    expect(await Promise.all(vms.map((vm) => bench.add(vm, 10)))).toEqual([17, 18, 19]);
+    const late = await bench.fork(source);
+    expect(await bench.add(late, 0)).toBe(7);
+    for (const { machine } of vms) await machine.close();
+    expect(await bench.add(late, 1)).toBe(8);
+  });
+
+  it('takes snapshots of a forked clone', async ({ skip }) => {
+    skip(!can(), 'the driver cannot fork');
+    const source = await bench.withClones();
+    const vm = await bench.fork(source);
+    expect(await bench.add(vm, 5)).toBe(12);
+    const files = await bench.snapshot(vm);
+    await vm.machine.resume();
+    expect(await bench.add(vm, 1)).toBe(13);
+    const again = await bench.restore(files, vm.session.instances);
+    expect(await bench.add(again, 100)).toBe(112);
+  });
+
+  it('says that the VM to be forked is gone', async ({ skip }) => {
+    skip(!can(), 'the driver cannot fork');
+    const source = await bench.withClones();
+    await source.machine.close();
+    await expect(bench.fork(source)).rejects.toMatchObject({ code: 'VM_DIED' });
   });
 }
 
@@ -307,14 +351,41 @@ class Bench {
     );
   }
 
-  async restore(files: SnapshotFiles, instances: readonly number[]): Promise<Vm> {
-    const machine = await this.restorePaused(files);
+  /** A VM that has counted to 7, restored, paused after it has confirmed that, and to be forked. */
+  async withClones(): Promise<Vm & { readonly files: SnapshotFiles }> {
+    const vm = await this.vm();
+    await this.add(vm, 7);
+    const files = await this.snapshot(vm);
+    const spec = { ...(await this.spec()), hasClones: true };
+    const machine = await this.#keep(
+      restoreMachine(this.under.driver, spec, files, PLAIN, this.under.limits),
+    );
+    const session = await this.#adopt(machine, vm.session.instances);
+    await session.freeze();
+    await machine.pause();
+    return { machine, session, files };
+  }
+
+  async fork(source: Vm & { readonly files: SnapshotFiles }): Promise<Vm> {
+    const from: MemorySource = { kind: 'fork', vmId: source.machine.spec.vmId };
+    const machine = await this.#keep(
+      restoreMachine(this.under.driver, await this.spec(), source.files, from, this.under.limits),
+    );
+    return { machine, session: await this.#adopt(machine, source.session.instances) };
+  }
+
+  async #adopt(machine: Machine, instances: readonly number[]): Promise<GuestSession> {
     const session = this.#session(machine);
     session.adopt(instances);
     const confirmed = session.restore(randomBytes(SEED_BYTES), BigInt(Date.now()) * 1_000_000n);
     await machine.resume();
     await confirmed;
-    return { machine, session };
+    return session;
+  }
+
+  async restore(files: SnapshotFiles, instances: readonly number[]): Promise<Vm> {
+    const machine = await this.restorePaused(files);
+    return { machine, session: await this.#adopt(machine, instances) };
   }
 
   /** Pauses the VM and takes a snapshot; it stays paused. */

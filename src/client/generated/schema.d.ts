@@ -583,6 +583,8 @@ export interface components {
                 /** @description Minor page faults. */
                 minor: number;
             };
+            /** @description Its VMM was forked, guest and all, from that of a VM that stays in the pool. */
+            forked?: boolean;
             /** @description Inside the handler, by the guest's clock, ms. */
             handlerMs: number;
             /** @description What the invocation printed, its last part. */
@@ -602,7 +604,7 @@ export interface components {
                 /** @description The VMM process answers. */
                 vmmUp?: number;
             };
-            /** @description Its VM stood restored in the pool: `vmmUp` and `stateLoaded` were reached before the request. Absent: it did not. */
+            /** @description Its VM stood restored in the pool: `vmmUp` and `stateLoaded` were reached before the request; or it is forked from one that does. Absent: neither. */
             pooled?: boolean;
             /** @description How the VM was restored; of its first invocation only. */
             restore?: {

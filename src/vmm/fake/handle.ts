@@ -73,6 +73,11 @@ export class FakeHandle implements VmHandle {
     return '';
   }
 
+  /** What the guest is, as JSON; the same object is never shared with the guest. */
+  guestState(): unknown {
+    return structuredClone(this.#guest?.save() ?? null);
+  }
+
   /** Adds a line to the guest's console. */
   print(line: string): void {
     this.#console += `${line}\n`;

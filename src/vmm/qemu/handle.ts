@@ -12,8 +12,11 @@ import { privatePages } from './pagemap.js';
 import { Preload } from './preload.js';
 import type { GuestMemory, QemuProcess } from './process.js';
 import { Qmp } from './qmp.js';
+import type { ForkSource } from './template.js';
 
 const PAGE_BYTES = 4096;
+
+const NOT_POPULATED = { pages: 0, ms: 0 };
 
 /** A block as stat(2) counts them, whatever the file system's own block is. */
 const STAT_BLOCK_BYTES = 512;
@@ -52,7 +55,7 @@ export class QemuHandle implements ProcessHandle {
     this.channel = vmm.channel;
     this.exited = vmm.exited;
     this.#process = vmm;
-    this.#qmp = new Qmp(vmm.qmp);
+    this.#qmp = new Qmp(vmm.qmp, memory.mode === 'forked');
     this.#preload = new Preload(vmm.control);
     this.#nativeDir = nativeDir;
     this.#memoryPath = memory.path;
@@ -72,6 +75,11 @@ export class QemuHandle implements ProcessHandle {
     return this.#process.stderr.toString();
   }
 
+  /** Where clones of this VM are asked for; undefined when it was not started for that. */
+  get forks(): ForkSource | undefined {
+    return this.#process.forks;
+  }
+
   /** Waits until QEMU answers. @throws SparklerError VMM_FAILED with what QEMU wrote to stderr. */
   async waitUp(): Promise<void> {
     await this.#explained(this.#qmp.ready);
@@ -80,6 +88,12 @@ export class QemuHandle implements ProcessHandle {
 
   /** Loads the device state that the process inherited. @throws SparklerError as `waitUp`. */
   async loadState(): Promise<void> {
+    if (this.#memory.mode === 'forked') {
+      // It has been loaded in the VM that this one is forked from.
+      await this.waitUp();
+      this.#marks = { ...this.#marks, stateLoaded: this.#marks.vmmUp };
+      return;
+    }
     // Sent at once: QEMU works through them in order while the answers are on their way.
     const done = this.#migrationEnd();
     const accepted = [
@@ -143,7 +157,8 @@ export class QemuHandle implements ProcessHandle {
 
   async paging(): Promise<PagingStats> {
     const [populated, served, own] = await Promise.all([
-      this.#preload.populated(),
+      // What the VM that it is forked from has populated is none of its own.
+      this.#memory.mode === 'forked' ? NOT_POPULATED : this.#preload.populated(),
       this.#served(),
       readBytes(this.pid),
     ]);
