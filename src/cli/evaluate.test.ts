@@ -23,7 +23,7 @@ describe('sparkler evaluate azure', () => {
     expect(lines[0]).toMatch(/^KEEP-ALIVE +SCALING +COLD STARTS +OF ALL +VERTICAL STARTS +AHEAD/);
     expect(lines).toHaveLength(1 + 7 * 2);
     expect(lines[1]).toMatch(/^none +horizontal +930,028 +100.00 % +0 +0 /);
-    expect(lines[8]).toMatch(/^10 min +vertical +1,662 +0.18 % +9,692 +0 +63.0 +53.2 /);
+    expect(lines[8]).toMatch(/^10 min +vertical +1,662 +0.18 % +5,823 +0 +63.0 +53.2 /);
     expect(stderr).toContain('930,028 invocations of 240 functions in 88 applications');
     expect(stderr).toContain('3 functions have no duration');
     expect(stderr).toContain('and 256 MiB for each VM');

@@ -33,8 +33,9 @@ const SUFFIXES = [
 
 /** `0.5`, `20`, `1.5k`, `20M`: up to three digits that matter. */
 export function short(value: number): string {
-  const [unit, suffix] = SUFFIXES.find(([least]) => Math.abs(value) >= least) ?? [1, ''];
-  return `${Number((value / unit).toPrecision(3))}${suffix}`;
+  const digits = Number(value.toPrecision(3));
+  const [unit, suffix] = SUFFIXES.find(([least]) => Math.abs(digits) >= least) ?? [1, ''];
+  return `${Number((digits / unit).toPrecision(3))}${suffix}`;
 }
 
 /** A power of ten at or below, and at or above, what is shown: never one and the same. */

@@ -16,6 +16,7 @@ describe('axes', () => {
     [0.05, '0.05'],
     [999, '999'],
     [1500, '1.5k'],
+    [999_658, '1M'],
     [20_000_000, '20M'],
     [1.234e9, '1.23G'],
   ])('write %d as %s', (value, text) => expect(short(value)).toBe(text));
