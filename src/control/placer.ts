@@ -35,8 +35,6 @@ const MOVES_ON: readonly ErrorCode[] = [
   'NO_MEMORY_BLOCK',
   'RESIZE_TIMED_OUT',
   'OPERATION_UNSUPPORTED',
-  'NO_MEMORY_BLOCK',
-  'RESIZE_TIMED_OUT',
 ];
 
 /** What turned out not to be open to this invocation. */

@@ -167,6 +167,32 @@ describe('population', () => {
     expect(vm.asked).toEqual(['populate 2 0+30']);
   });
 
+  it('goes where a guest takes memory first, in a block that was used too', async () => {
+    const { vm, memory } = await open([256], { ...on, giveBackMs: 0 });
+    const first = await memory.grow(256);
+    await first.populated;
+    vm.instances = [
+      { instance: 1, currentBytes: 0, peakBytes: 20 * MIB, limitBytes: null, nodes: [1] },
+    ];
+    first.rest(1);
+    await vm.quiet();
+    await first.release();
+    await vm.quiet();
+    vm.asked.length = 0;
+    await (
+      await memory.grow(256)
+    ).populated;
+    expect(vm.asked).toEqual(['populate 1 80+20']);
+  });
+
+  it('is not done to a block that the host has memory for', async () => {
+    const { vm, memory } = await open([256], on);
+    await (await memory.grow(256)).release();
+    vm.asked.length = 0;
+    expect((await memory.grow(256)).populated).toBeUndefined();
+    expect(vm.asked).toEqual([]);
+  });
+
   it('stops with its instance', async () => {
     const { vm, memory } = await open([1024], { ...on, eagerMiB: 1024 });
     const grant = await memory.grow(1024);

@@ -18,6 +18,7 @@ import { LimitExpired, within } from '../within.js';
 import { MACHINE, qemuCommand, type CommandOptions } from './command.js';
 import { QemuHandle } from './handle.js';
 import { HandoverFailed } from './handover.js';
+import { MIB } from '../memory.js';
 import { MAX_BLOCKS, STEP_MIB } from './memory-args.js';
 import { encodePlan } from './plan.js';
 import { QemuProcess, type GuestMemory, type ProcessOptions } from './process.js';
@@ -36,8 +37,6 @@ export interface QemuOptions extends ProcessOptions {
   readonly templates: number;
   readonly observer?: AheadObserver;
 }
-
-const MIB = 1024 * 1024;
 
 /** The machine type that snapshots name (`MACHINE`) appeared with it. */
 const MIN_VERSION = [10, 0] as const;
@@ -103,13 +102,7 @@ class QemuDriver implements FootprintDriver {
   }
 
   async boot(spec: ObservedSpec): Promise<VmHandle> {
-    const memory = { path: join(spec.dir, 'memory'), mode: 'shared' } as const;
-    const file = await open(memory.path, 'wx', 0o600);
-    try {
-      await file.truncate(spec.memMiB * MIB);
-    } finally {
-      await file.close();
-    }
+    const memory = spec.memory?.balloon ? UNNAMED : await memoryFile(spec);
     const handle = await this.#start(spec, memory, undefined, performance.now());
     return orClose(handle, handle.waitUp(), this.#options.startMs);
   }
@@ -196,6 +189,24 @@ class QemuDriver implements FootprintDriver {
     spec.onProcess?.(vmm.pid);
     return new QemuHandle(spec, vmm, memory, stateOut, this.#options.nativeDir, requested);
   }
+}
+
+/**
+ * A balloon gives memory back page by page. On a disk's file system each page waits for what is being
+ * written there; memory that is on no disk has nothing to wait for.
+ */
+const UNNAMED: GuestMemory = { path: '/dev/null', mode: 'unnamed' };
+
+/** The memory of a VM that boots: a file in its folder, which a snapshot takes as it is. */
+async function memoryFile(spec: MachineSpec): Promise<GuestMemory> {
+  const path = join(spec.dir, 'memory');
+  const file = await open(path, 'wx', 0o600);
+  try {
+    await file.truncate(spec.memMiB * MIB);
+  } finally {
+    await file.close();
+  }
+  return { path, mode: 'shared' };
 }
 
 const PREFAULT_MISSING = {

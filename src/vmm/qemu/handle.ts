@@ -13,18 +13,16 @@ import type {
   VmWrites,
 } from '../driver.js';
 import type { ProcessHandle } from '../footprint.js';
-import { unsavedMemory } from '../memory.js';
+import { MIB, PAGE_BYTES, unsavedMemory } from '../memory.js';
 import { STATE_IN, STATE_OUT } from './command.js';
 import { QemuMemory } from './devices.js';
 import type { PageServerStats } from '../page-server.js';
-import { savePrivateMemory, saveSharedMemory } from './memory.js';
+import { savePrivateMemory, saveSharedMemory, saveUnnamedMemory } from './memory.js';
 import { privatePages } from './pagemap.js';
 import { Preload } from './preload.js';
 import type { GuestMemory, QemuProcess } from './process.js';
 import { Qmp } from './qmp.js';
 import type { ForkSource } from './template.js';
-
-const PAGE_BYTES = 4096;
 
 const NOT_POPULATED = { pages: 0, ms: 0 };
 
@@ -40,6 +38,7 @@ export class QemuHandle implements ProcessHandle {
   readonly exited: Promise<VmExit>;
   readonly memory: QemuMemory | undefined;
   readonly #vmId: string;
+  readonly #memoryBytes: number;
   readonly #process: QemuProcess;
   readonly #qmp: Qmp;
   readonly #preload: Preload;
@@ -74,6 +73,7 @@ export class QemuHandle implements ProcessHandle {
     const connections = { pid, traces, qmp: this.#qmp, preload: this.#preload };
     this.memory = spec.memory && new QemuMemory(spec, spec.memory, connections);
     this.#vmId = spec.vmId;
+    this.#memoryBytes = spec.memMiB * MIB;
     this.#nativeDir = nativeDir;
     this.#memoryPath = memory.path;
     this.#memoryMode = memory.mode;
@@ -200,11 +200,11 @@ export class QemuHandle implements ProcessHandle {
   }
 
   async writes(): Promise<VmWrites> {
-    const { size, blocks } = await this.#process.memory.stat();
-    // A private mapping is written to no file; what it is saved to is new, whole at most.
+    // What is private or unnamed is written to no file; what it is saved to is new, whole at most.
     if (this.#memoryMode !== 'shared') {
-      return { running: 0, snapshot: size, snapshotElsewhere: size };
+      return { running: 0, snapshot: this.#memoryBytes, snapshotElsewhere: this.#memoryBytes };
     }
+    const { size, blocks } = await this.#process.memory.stat();
     const running = Math.max(0, size - blocks * STAT_BLOCK_BYTES);
     return { running, snapshot: 0, snapshotElsewhere: size };
   }
@@ -242,6 +242,7 @@ export class QemuHandle implements ProcessHandle {
 
   async #saveMemory(path: string): Promise<void> {
     const copying = { nativeDir: this.#nativeDir, signal: this.#ending.signal };
+    if (this.#memoryMode === 'unnamed') return saveUnnamedMemory(this.pid, path, copying);
     if (this.#memoryMode !== 'shared') {
       return savePrivateMemory(path, this.#process, this.#preload, copying);
     }

@@ -34,9 +34,11 @@ export interface ProcessOptions {
 /** Guest memory as QEMU is to map it; see native/qemu-preload. */
 export interface GuestMemory {
   readonly path: string;
-  /** `shared`: the file is the memory and is written; in all others it is only read. `forked`: the
-   * VMM has mapped it already. */
-  readonly mode: 'shared' | 'private' | 'layers' | 'userfault' | 'forked';
+  /**
+   * `shared`: the file is the memory and is written; in all others it is only read. `unnamed`: there
+   * is none, the VMM makes memory itself. `forked`: the VMM has mapped it already.
+   */
+  readonly mode: 'shared' | 'unnamed' | 'private' | 'layers' | 'userfault' | 'forked';
   /** `layers`: the plan, and the working-set file if the plan names it. */
   readonly planPath?: string;
   readonly workingSetPath?: string;
