@@ -21,7 +21,8 @@ import type {
 } from './driver.js';
 import { pidOf, type ObservedSpec } from './footprint.js';
 import { MachineMemory, type Turns } from './machine-memory.js';
-import { checkForkable, checkMemoryLayout, type VmMemory } from './memory.js';
+import { checkForkable, checkMemoryLayout } from './memory-checks.js';
+import type { VmMemory } from './memory.js';
 import { nextState, type MachineOperation } from './transitions.js';
 import { LimitExpired, within } from './within.js';
 

@@ -15,7 +15,7 @@ import type {
 } from '../driver.js';
 import { FakeDevices } from './devices.js';
 import { gatedChannel, type GatedChannel } from './channel.js';
-import { unsavedMemory } from '../memory.js';
+import { unsavedMemory } from '../memory-checks.js';
 import { faultError, type FakeFaults } from './faults.js';
 import type { FakeGuest, FakeGuestFactory } from './guest.js';
 

@@ -13,7 +13,8 @@ import type {
   VmWrites,
 } from '../driver.js';
 import type { ProcessHandle } from '../footprint.js';
-import { MIB, PAGE_BYTES, unsavedMemory } from '../memory.js';
+import { unsavedMemory } from '../memory-checks.js';
+import { MIB, PAGE_BYTES } from '../memory.js';
 import { STATE_IN, STATE_OUT } from './command.js';
 import { QemuMemory } from './devices.js';
 import type { PageServerStats } from '../page-server.js';

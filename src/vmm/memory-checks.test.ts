@@ -1,13 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { VmmCapabilities } from './driver.js';
 import { FakeDriver } from './fake/index.js';
-import {
-  checkForkable,
-  checkMemoryLayout,
-  checkSize,
-  nearestSize,
-  type MemoryLayout,
-} from './memory.js';
+import { checkForkable, checkMemoryLayout, checkSize, nearestSize } from './memory-checks.js';
+import type { MemoryLayout } from './memory.js';
 
 describe('the nearest size that works', () => {
   it.each([
