@@ -55,7 +55,12 @@ export async function timedHello(
   target: Omit<Invocation, 'func_name'> = {},
 ): Promise<Timed> {
   const before = performance.now();
-  const result = await daemon.client.invoke({ func_name: HELLO.func_name, ...target });
+  const result = await daemon.client.invoke({
+    func_name: HELLO.func_name,
+    // Else it would go to a VM that runs.
+    ...(startKind === 'cold' && { placement: ['cold' as const] }),
+    ...target,
+  });
   const requestMs = performance.now() - before;
   const { message } = JSON.parse(result.result) as { message?: unknown };
   if (message === 'Hello, World!' && result.startKind === startKind) return { result, requestMs };

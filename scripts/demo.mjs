@@ -65,7 +65,7 @@ async function run(client, url, { name, language, memMiB, event }) {
   const ask = (where) =>
     client.invoke({ func_name: name, params: JSON.stringify(event), ...where });
   say(`${name}: cold, a VM boots for it`);
-  const cold = await ask({});
+  const cold = await ask({ placement: ['cold'] });
   say(`${name}: warm, in the same VM`);
   const warm = await ask({ vmId: cold.vmId });
   say(`${name}: taking a snapshot`);

@@ -50,6 +50,7 @@ export const ERROR_KINDS = {
   SNAPSHOT_UNUSABLE: caller(409),
   VM_WRONG_STATE: caller(409),
   OPERATION_UNSUPPORTED: caller(409),
+  NO_PLACE: { status: 409, fault: 'caller', retryable: true },
   FUNCTION_NOT_FROZEN: { status: 409, fault: 'function', retryable: true },
   // The function did it.
   HANDLER_NOT_FOUND: fn(),
@@ -64,10 +65,13 @@ export const ERROR_KINDS = {
   GUEST_PANICKED: guest(),
   GUEST_PROTOCOL: guest(),
   VM_DIED: guest(),
+  RESIZE_TIMED_OUT: guest(),
   // The host is short of something.
   STORAGE_FULL: host(409),
+  NO_MEMORY_BLOCK: host(409),
   TOO_MANY_VMS: host(429),
   TOO_MANY_REQUESTS: host(429),
+  HOST_MEMORY_FULL: host(429),
   DEPENDENCY_MISSING: { status: 500, fault: 'host', retryable: false },
   DATA_IN_USE: { status: 500, fault: 'host', retryable: false },
   VMM_FAILED: host(500),
@@ -93,6 +97,8 @@ export interface ErrorDetails {
   readonly console?: string;
   /** The last lines that the function wrote to stdout and stderr. */
   readonly logs?: string;
+  /** After so many seconds the same request is worth another try. */
+  readonly retryAfterS?: number;
   /** The step that failed: `boot`, `restore`, `start-instance`. */
   readonly step?: string;
   /** The memory that the function was limited to, MiB. */

@@ -36,7 +36,7 @@ export async function prepare(daemon: DaemonProcess, fn: BenchmarkFunction): Pro
     ...{ vcpu: fn.vcpus, mem_size: fn.memMiB, timeout_ms: FUNCTION_LIMIT_MS },
   });
   const params = JSON.stringify(fn.small);
-  const { vmId } = await client.invoke({ func_name: fn.name, params });
+  const { vmId } = await client.invoke({ func_name: fn.name, params, placement: ['cold'] });
   await client.invoke({ func_name: fn.name, params, vmId });
   const { ssId, snapshot_path } = await client.snapshots.take({ vmId });
   await client.vms.delete(vmId);

@@ -75,7 +75,30 @@ static bool kernel_argument(const char *name)
 	return false;
 }
 
-/* /mods/order names the modules of /mods, one a line, each after those that it needs. */
+/* `number` is a virtio device's kind as its file has it: 0x0018. */
+static bool has_virtio_device(const char *number)
+{
+	char path[300], text[16];
+	bool found = false;
+	DIR *devices = opendir("/sys/bus/virtio/devices");
+	struct dirent *entry;
+	while (devices != NULL && !found && (entry = readdir(devices)) != NULL) {
+		snprintf(path, sizeof path, "/sys/bus/virtio/devices/%s/device", entry->d_name);
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+		text[n > 0 ? n : 0] = '\0';
+		text[strcspn(text, "\n")] = '\0';
+		found = strcmp(text, number) == 0;
+		if (fd >= 0)
+			close(fd);
+	}
+	if (devices != NULL)
+		closedir(devices);
+	return found;
+}
+
+/* /mods/order names the modules of /mods, one a line, each after those that it needs. With a number
+   behind its name a module is loaded only where there is a virtio device of that kind. */
 static void load_modules(void)
 {
 	static char order[16384];
@@ -88,6 +111,11 @@ static void load_modules(void)
 	order[n > 0 ? n : 0] = '\0';
 	for (char *save = NULL, *name = strtok_r(order, "\n", &save); name != NULL;
 	     name = strtok_r(NULL, "\n", &save)) {
+		char *device = strchr(name, ' ');
+		if (device != NULL)
+			*device++ = '\0';
+		if (device != NULL && !has_virtio_device(device))
+			continue;
 		snprintf(path, sizeof path, "/mods/%s", name);
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)

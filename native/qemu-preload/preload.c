@@ -10,12 +10,15 @@
  *     of two files, or as anonymous memory whose pages a page server brings;
  *   - on the daemon's word turns a shared mapping into a private one in place: what the guest wrote
  *     until then is in the file, which thereby is a finished snapshot without a byte copied, and
- *     what the guest writes from then on is not.
+ *     what the guest writes from then on is not;
+ *   - keeps a balloon's hands off a snapshot's file: QEMU punches holes into a file that it believes
+ *     to be shared. What is private it gives back by madvise alone, which it does in any case.
  *
  * Environment, set by the daemon and removed here:
  *   SPARKLER_MEMORY_FD   descriptor of the memory file
  *   SPARKLER_READ_FD     the same file opened for reading only; what is left after 'P'
- *   SPARKLER_MEMORY_MODE `shared` (a booting VM); `private`, `layers` or `userfault` (a clone)
+ *   SPARKLER_MEMORY_MODE `shared` or `unnamed` (a booting VM; its memory is the file, or a memfd
+ *                        that is made here, `sparkler-memory`); `private`, `layers` or `userfault` (a clone)
  *   SPARKLER_PAGES_FD, SPARKLER_USERFAULT_FD, SPARKLER_PLAN_FD, SPARKLER_WORKING_SET_FD
  *                        what these modes need; see memory.h
  *   SPARKLER_CONTROL_FD  a stream socket: the daemon sends one byte, the answer is one byte
@@ -24,7 +27,9 @@
  *                                                              two 64-bit little-endian integers
  *       'S' what has been populated?                           answers 's', then struct populated
  *       'W' wait until all is populated.                       answers 'w'
+ *       'F', 'D', 'B' are about memory beside the memory file: blocks.c
  */
+#include "blocks.h"
 #include "memory.h"
 #include "template.h"
 #include "vmfork.h"
@@ -60,13 +65,23 @@ static int qemu_fd = -1;
 static void *region_address;
 static size_t region_length;
 static off_t region_offset;
+/* Guest memory was shared and is no more. */
+static bool is_private;
 
 typedef int (*open_function)(const char *, int, ...);
+typedef int (*fallocate_function)(int, int, off_t, off_t);
 static open_function next_open;
 static mmap_function next_mmap;
+static fallocate_function next_fallocate;
+
+/* The file is the memory: what the guest writes is in it. */
+static bool is_written(enum memory_mode mode) {
+  return mode == MEMORY_SHARED || mode == MEMORY_UNNAMED;
+}
 
 static bool make_private(void) {
   if (region_address == NULL) return false;
+  is_private = true;
   void *at = next_mmap(region_address, region_length, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, read_fd, region_offset);
   /* The file is a snapshot's from now on: nothing here may write to it any more. */
@@ -109,7 +124,7 @@ static bool answer(char command) {
     case 'S':
       return send_all(&what, sizeof what);
     default:
-      return false;
+      return blocks_answer(command, control_fd);
   }
 }
 
@@ -165,6 +180,7 @@ static void take_environment(void) {
 __attribute__((constructor)) static void start(void) {
   next_open = (open_function)dlsym(RTLD_NEXT, "open");
   next_mmap = (mmap_function)dlsym(RTLD_NEXT, "mmap");
+  next_fallocate = (fallocate_function)dlsym(RTLD_NEXT, "fallocate");
   unsetenv("LD_PRELOAD");
   template_prepare();
   vmfork_prepare();
@@ -177,9 +193,11 @@ static int open_any(const char *path, int flags, mode_t mode) {
     take_environment();
   }
   if (descriptors.memory >= 0 && strcmp(path, MEMORY_PATH) == 0) {
-    qemu_fd = fcntl(descriptors.memory, F_DUPFD_CLOEXEC, 0);
+    qemu_fd = memory_mode == MEMORY_UNNAMED ? memfd_create("sparkler-memory", MFD_CLOEXEC)
+                                            : fcntl(descriptors.memory, F_DUPFD_CLOEXEC, 0);
     return qemu_fd;
   }
+  if (blocks_own(path)) return blocks_open(path);
   return next_open(path, flags, mode);
 }
 
@@ -203,7 +221,7 @@ EXPORTED int __open64_2(const char *path, int flags) __attribute__((alias("__ope
 EXPORTED void *mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset) {
   bool is_memory = fd >= 0 && fd == qemu_fd && (flags & MAP_SHARED) != 0;
   struct wanted wanted = {address, length, protection, flags & MAP_FIXED, offset};
-  void *at = is_memory && memory_mode != MEMORY_SHARED
+  void *at = is_memory && !is_written(memory_mode)
                  ? memory_map(memory_mode, &wanted, &descriptors, next_mmap)
                  : next_mmap(address, length, protection, flags, fd, offset);
   if (is_memory && at != MAP_FAILED) {
@@ -211,8 +229,17 @@ EXPORTED void *mmap(void *address, size_t length, int protection, int flags, int
     region_length = length;
     region_offset = offset;
   }
+  if (at != MAP_FAILED) blocks_mapped(fd, at, length);
   return at;
 }
 
 EXPORTED void *mmap64(void *address, size_t length, int protection, int flags, int fd, off_t offset)
     __attribute__((alias("mmap")));
+
+EXPORTED int fallocate(int fd, int mode, off_t offset, off_t length) {
+  bool keeps_file = fd >= 0 && fd == qemu_fd && (!is_written(memory_mode) || is_private);
+  return keeps_file ? 0 : next_fallocate(fd, mode, offset, length);
+}
+
+EXPORTED int fallocate64(int fd, int mode, off_t offset, off_t length)
+    __attribute__((alias("fallocate")));

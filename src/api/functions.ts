@@ -5,6 +5,7 @@ import type { FunctionRecord } from '../control/index.js';
 import { SparklerError } from '../errors.js';
 import { compact, given, timestamp } from './compact.js';
 import type { Api, ApiContext } from './context.js';
+import { rulesFromWire, rulesInput, rulesToWire, rulesView } from './placement-fields.js';
 import { strategyField } from './restore-fields.js';
 import {
   bodyErrorAnswers,
@@ -51,6 +52,7 @@ export const FunctionSchema = Type.Object(
     restore_strategy: Type.String({
       description: 'How its snapshots are restored when an invocation does not say.',
     }),
+    ...rulesView,
     code_sha256: Type.Optional(
       Type.String({ description: 'SHA-256 of the code drive; absent until code was uploaded.' }),
     ),
@@ -92,6 +94,7 @@ function functionInput({ limits, timeouts }: Config) {
       restore_strategy: strategyField(
         'How its snapshots are restored when an invocation does not say.',
       ),
+      ...rulesInput(limits),
     },
     {
       $id: 'FunctionInput',
@@ -116,6 +119,7 @@ export function functionToWire(record: FunctionRecord): Static<typeof FunctionSc
     env: record.env,
     timeout_ms: record.timeoutMs,
     restore_strategy: record.restoreStrategy,
+    ...rulesToWire(record.placement),
     code_sha256: record.codeId,
     code_bytes: record.codeBytes,
     created_at: timestamp(record.createdAt),
@@ -194,6 +198,7 @@ function settingsRoutes(app: Api, { platform, config }: ApiContext): void {
             runtime: rest.runtime,
             handler: rest.handler,
             env: rest.env,
+            placement: rulesFromWire(rest),
           }),
         ),
       );

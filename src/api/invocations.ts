@@ -7,6 +7,7 @@ import { compact, given } from './compact.js';
 import type { Api, ApiContext } from './context.js';
 import { brokenJsonPosition, describePosition } from './json.js';
 import { restoreChoice, restoreFields, RestoreResult, restoreToWire } from './restore-fields.js';
+import { orderField, PlacementResult, placementToWire } from './placement-fields.js';
 import { bodyErrorAnswers, later, name, optionalName, ref } from './wire.js';
 
 function invocationInput({ timeouts }: Config) {
@@ -27,13 +28,17 @@ function invocationInput({ timeouts }: Config) {
           description: "Shortens the function's own time limit, never extends it; ms.",
         }),
       ),
+      placement: orderField(
+        'Without `vmId` and `ssId`: the places to try, instead of the function\'s. `["cold"]` boots a VM.',
+      ),
       ...restoreFields,
       namespace: later('string', ['', null], 'The network slot'),
     },
     {
       $id: 'Invocation',
       additionalProperties: false,
-      description: 'An invocation. Neither `vmId` nor `ssId`: cold, in a VM booted for it.',
+      description:
+        'An invocation. Neither `vmId` nor `ssId`: it goes where the rules of its function say; `placement` in the answer says why.',
     },
   );
 }
@@ -63,10 +68,23 @@ const InvocationResult = Type.Object(
     traceId: Type.String({
       description: 'Its trace: that of the `traceparent` header, else a new one.',
     }),
-    startKind: Type.Enum(['cold', 'snapshot', 'warm'], {
+    startKind: Type.Enum(['warm', 'vertical', 'snapshot', 'cold'], {
       type: 'string',
-      description: 'How the invocation got its instance.',
+      description:
+        'How the invocation got its instance: `warm`, one that was there; `vertical`, a new one in a VM that ran; `snapshot`, in a VM restored for it; `cold`, in a VM booted for it.',
     }),
+    placement: Type.Optional(PlacementResult),
+    instance: Type.Optional(
+      Type.Object(
+        {
+          init_ms: ms("By the guest's clock, until its handler was loaded."),
+          from_zygote: Type.Boolean({
+            description: 'It was made from a process that had loaded the handler already.',
+          }),
+        },
+        { description: 'How the instance was started. Absent: it was there.' },
+      ),
+    ),
     pooled: Type.Optional(
       Type.Boolean({
         description:
@@ -104,6 +122,10 @@ function outputToWire(output: InvocationOutput): Static<typeof InvocationResult>
     vmId: output.vmId,
     traceId: output.traceId,
     startKind: output.startKind,
+    ...(output.placement && { placement: placementToWire(output.placement) }),
+    ...(output.instance && {
+      instance: { init_ms: output.instance.initMs, from_zygote: output.instance.fromZygote },
+    }),
     ...(output.pooled && { pooled: true }),
     ...(output.forked && { forked: true }),
     handlerMs: output.handlerMs,
@@ -137,6 +159,7 @@ const ERRORS = [
   'FUNCTION_MISMATCH',
   'VM_NOT_FOUND',
   'VM_WRONG_STATE',
+  'NO_PLACE',
   'SNAPSHOT_NOT_FOUND',
   'SNAPSHOT_UNUSABLE',
   'OPERATION_UNSUPPORTED',
@@ -157,6 +180,7 @@ const ERRORS = [
   'STORAGE_FULL',
   'TOO_MANY_VMS',
   'TOO_MANY_REQUESTS',
+  'HOST_MEMORY_FULL',
   'DEPENDENCY_MISSING',
   'VMM_FAILED',
   'PAGE_SERVER_FAILED',
@@ -175,13 +199,13 @@ export function invocationRoutes(app: Api, { platform, config }: ApiContext): vo
         tags: ['invocations'],
         summary: 'Invoke a function',
         description:
-          'With `vmId` warm in that VM; else with `ssId` in a VM restored from that snapshot; else cold.',
+          "With `vmId` warm in that VM; else with `ssId` in a VM restored from that snapshot; else where the function's placement says.",
         body: ref(input),
         response: { 200: ref(InvocationResult), ...bodyErrorAnswers(...ERRORS) },
       },
     },
     async (request) => {
-      const { func_name, vmId, ssId, params, timeout_ms } = request.body;
+      const { func_name, vmId, ssId, params, timeout_ms, placement } = request.body;
       const event = given(params);
       checkParams(event);
       const output = await platform.invoke(
@@ -190,6 +214,7 @@ export function invocationRoutes(app: Api, { platform, config }: ApiContext): vo
           vmId: given(vmId),
           ssId: given(ssId),
           params: event,
+          placement,
           restore: restoreChoice(request.body),
           timeoutMs: timeout_ms,
           traceId: request.id,

@@ -65,6 +65,7 @@ describe('the OpenAPI document', () => {
       'PATCH /snapshots/{ssId}',
       'PATCH /snapshots/{ssId}/mincore',
       'PATCH /snapshots/{ssId}/reap',
+      'PATCH /vms/{vmId}',
       'POST /functions',
       'POST /invocations',
       'POST /snapshots',

@@ -75,6 +75,26 @@ describe('a body', () => {
     ['/vms', { ...FN, mem_size: 512 }, 'mem_size', 'is not a field'],
     ['/vms', { ...FN, vcpu: true }, 'vcpu', 'must be a whole number, is true'],
     ['/vms', { ...FN, ssId: '../x' }, 'ssId', 'must be a name'],
+    [
+      '/vms',
+      { ...FN, memory_policy: 'elastic' },
+      'memory_policy',
+      'must be one of static, balloon',
+    ],
+    ['/vms', { ...FN, enable_balloon: 1 }, 'enable_balloon', 'must be true or false'],
+    ['/vms', { ...FN, blocks: [0] }, 'blocks.0', 'must be at least 1'],
+    [
+      '/vms',
+      { ...FN, memory_policy: 'blocks', enable_balloon: true },
+      'memory_policy',
+      'asks for memory by blocks, but enable_balloon asks for balloon',
+    ],
+    [
+      '/vms',
+      { ...FN, enable_balloon: true, enable_faascale: true },
+      'enable_balloon',
+      'asks for memory by balloon, but enable_faascale asks for blocks',
+    ],
     ['/snapshots', {}, 'vmId', 'is required'],
     ['/snapshots', { vmId: 'v', snapshot_type: 'Diff' }, 'snapshot_type', 'must be one of Full'],
     ['/snapshots', { vmId: 'v', snapshot_path: 1 }, 'snapshot_path', 'must be a string'],
@@ -83,6 +103,11 @@ describe('a body', () => {
     ['/invocations', { ...FN, params: { a: 1 } }, 'params', 'must be a string, is an object'],
     ['/invocations', { ...FN, timeout_ms: 0 }, 'timeout_ms', 'must be at least 1'],
     ['/invocations', { ...FN, vmid: 'x' }, 'vmid', 'is not a field'],
+    ['/invocations', { ...FN, placement: [] }, 'placement', 'must'],
+    ['/invocations', { ...FN, placement: ['hot'] }, 'placement.0', 'must be one of'],
+    ['/invocations', { ...FN, placement: ['cold', 'cold'] }, 'placement', 'must'],
+    ['/functions', { ...FN, max_instances: 0 }, 'max_instances', 'must be at least 1'],
+    ['/functions', { ...FN, max_vms: 65 }, 'max_vms', 'must be at most 64'],
   ])('%s %j is refused for %s', async (path, body, field, reason) => {
     const { json } = await refused('INVALID_REQUEST', 'POST', path, body);
     expect(json['field']).toBe(field);
@@ -154,8 +179,6 @@ describe('a field of a later version', () => {
     ['/invocations', 'namespace', 'fc1'],
     ['/vms', 'namespace', 'fc1'],
     ['/vmms', 'namespace', 'fc1'],
-    ['/vms', 'enable_balloon', true],
-    ['/vms', 'enable_faascale', true],
   ])('%s: %s = %j is refused by name', async (path, field, value) => {
     const body = { ...(path === '/vmms' ? {} : FN), [field]: value };
     const { json } = await refused('UNSUPPORTED_FIELD', 'POST', path, body);
@@ -220,7 +243,7 @@ describe('what does not exist', () => {
     ['POST', '/snapshots/x/reap', 'DELETE, GET, HEAD, PATCH'],
     ['GET', '/snapshots/x/verify', 'POST'],
     ['GET', '/invocations', 'POST'],
-    ['POST', '/vms/x', 'DELETE, GET, HEAD'],
+    ['POST', '/vms/x', 'DELETE, GET, HEAD, PATCH'],
     ['GET', '/functions/x/code', 'PUT'],
     ['OPTIONS', '/functions', 'GET, HEAD, POST'],
   ])('%s %s takes %s', async (method, path, allow) => {

@@ -61,6 +61,19 @@ describe('functions', () => {
     expect(await ok('GET', '/functions/hello')).toEqual(made);
   });
 
+  it('have rules for where their invocations go', async () => {
+    const rules = { placement: ['warm', 'cold'], max_instances: 3, max_vms: 2 };
+    expect(await ok('POST', '/functions', { ...HELLO, ...rules })).toMatchObject(rules);
+    expect(server.platform.calls.at(-1)?.[1]).toEqual({
+      name: 'hello',
+      placement: { order: ['warm', 'cold'], maxInstances: 3, maxVms: 2 },
+    });
+    const made = await ok('POST', '/functions', { ...HELLO, max_vms: 5 });
+    expect(made).toMatchObject({ ...rules, max_vms: 5 });
+    const plain = await ok('POST', '/functions', { func_name: 'plain' });
+    for (const field of Object.keys(rules)) expect(plain).not.toHaveProperty(field);
+  });
+
   it('may be created twice', async () => {
     await ok('POST', '/functions', HELLO);
     await ok('POST', '/functions', HELLO);
@@ -132,6 +145,7 @@ describe('vms', () => {
       invocations: 0,
       busy: false,
       createdAt: '2024-05-06T07:08:09.000Z',
+      memory: { policy: 'static', configuredMiB: 256, pluggedMiB: 256, grantedMiB: 0 },
     });
     expect(await ok('GET', '/vms')).toEqual([vm]);
     expect(await ok('GET', '/vms/vm1')).toEqual(vm);
@@ -144,6 +158,32 @@ describe('vms', () => {
     expect(await ok('POST', '/vms', { ...HELLO, ssId: 'ss1' })).toMatchObject({
       startKind: 'snapshot',
       ssId: 'ss1',
+    });
+  });
+
+  it.each([
+    [{ memory_policy: 'virtio-mem' }, { memoryPolicy: 'virtio-mem' }],
+    [{ memory_policy: '' }, {}],
+    [{ enable_balloon: true }, { memoryPolicy: 'balloon' }],
+    [{ enable_balloon: true, memory_policy: 'balloon' }, { memoryPolicy: 'balloon' }],
+    [{ enable_balloon: null, enable_faascale: null }, {}],
+    [
+      { enable_faascale: true, blocks: [512] },
+      { memoryPolicy: 'blocks', blocksMiB: [512] },
+    ],
+  ])('have the memory that %j asks for', async (body, input) => {
+    await ok('POST', '/vms', { ...HELLO, ...body });
+    expect(server.platform.calls.at(-1)).toEqual(['createVm', { functionName: 'hello', ...input }]);
+  });
+
+  it('are given memory by hand', async () => {
+    await ok('POST', '/vms', { ...HELLO, memory_policy: 'blocks', mem: 1024 });
+    const vm = await ok('PATCH', '/vms/vm1', { mem: 768 });
+    expect(server.platform.calls.at(-1)).toEqual(['resizeVm', { vmId: 'vm1', memMiB: 768 }]);
+    expect(vm['memory']).toEqual({
+      ...{ policy: 'blocks', configuredMiB: 1024, pluggedMiB: 768, grantedMiB: 0 },
+      ...{ usedByGuestBytes: 1, instances: [] },
+      blocks: [{ node: 1, memMiB: 512, state: 'free', residentBytes: 2, usedBytes: 3 }],
     });
   });
 
@@ -252,6 +292,28 @@ describe('invocations', () => {
       timeoutMs: 500,
       traceId: answer['traceId'],
     });
+  });
+
+  it('say why they went where they went, and take the places to try', async () => {
+    const placement = {
+      why: 'a VM was booted for it',
+      passed: [{ place: 'warm' as const, why: 'no VM' }],
+    };
+    server.platform.onInvoke = () => ({ startKind: 'vertical', placement });
+    const answer = await ok('POST', '/invocations', { ...HELLO, placement: ['vertical', 'cold'] });
+    expect(answer).toMatchObject({ startKind: 'vertical', placement });
+    expect(server.platform.calls.at(-1)?.[1]).toMatchObject({ placement: ['vertical', 'cold'] });
+  });
+
+  it.each([
+    ['HOST_MEMORY_FULL', { retryAfterS: 7 }, '7'],
+    ['TOO_MANY_REQUESTS', {}, '1'],
+    ['NO_PLACE', {}, null],
+  ] as const)('say when to ask again after %s', async (code, details, header) => {
+    server.platform.failure = new SparklerError(code, 'no', details);
+    const answer = await server.request('POST', '/invocations', HELLO);
+    expect(answer.json).toMatchObject({ code, ...details });
+    expect(answer.headers.get('retry-after')).toBe(header);
   });
 
   it('keep every phase', async () => {

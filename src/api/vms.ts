@@ -4,6 +4,7 @@ import type { Config } from '../config/index.js';
 import type { VmView } from '../control/index.js';
 import { compact, given, timestamp } from './compact.js';
 import type { Api, ApiContext } from './context.js';
+import { memoryFromWire, memoryInput, memoryToWire, VmMemorySchema } from './memory-fields.js';
 import {
   bodyErrorAnswers,
   emptyAnswer,
@@ -20,7 +21,7 @@ const VmConf = Type.Object(
   {
     func_name: Type.String({ description: 'The function that it runs.' }),
     vcpu: Type.Integer({ description: 'vCPUs.' }),
-    mem_size: Type.Integer({ description: 'Memory, MiB.' }),
+    mem_size: Type.Integer({ description: 'All memory that it may come to have, MiB.' }),
     image: Type.String({ description: 'Alias of the root file system.' }),
     kernel: Type.String({ description: 'Alias of the guest kernel.' }),
     accelerator: Type.Enum(['kvm', 'tcg', 'none'], {
@@ -56,6 +57,7 @@ export const VmSchema = Type.Object(
     residentBytes: Type.Optional(
       Type.Integer({ description: 'Resident memory of the VMM process, bytes.' }),
     ),
+    memory: VmMemorySchema,
     invocations: Type.Integer({ description: 'How many invocations it has served.' }),
     busy: Type.Boolean({ description: 'An invocation is running.' }),
     createdAt: instant('When it was asked for.'),
@@ -63,7 +65,8 @@ export const VmSchema = Type.Object(
   { $id: 'VM', description: 'A microVM.' },
 );
 
-function vmInput({ limits }: Config) {
+function vmInput(config: Config) {
+  const { limits } = config;
   return Type.Object(
     {
       func_name: name('The function that it shall run.'),
@@ -77,21 +80,17 @@ function vmInput({ limits }: Config) {
           description: "vCPUs. Default: the function's.",
         }),
       ),
-      mem: Type.Optional(
-        Type.Integer({
-          minimum: 1,
-          maximum: limits.maxMemMiB,
-          description: "Memory, MiB. Default: the function's.",
-        }),
-      ),
-      kernel: optionalName("Alias of the guest kernel. Default: the function's."),
+      ...memoryInput(config),
       namespace: later('string', ['', null], 'The network slot'),
-      enable_balloon: later('boolean', [false, null], 'Memory by balloon'),
-      enable_faascale: later('boolean', [false, null], "Memory by Faascale's blocks"),
     },
     { $id: 'VMInput', additionalProperties: false, description: 'A microVM to start.' },
   );
 }
+
+const ResizeInput = Type.Object(
+  { mem: Type.Integer({ description: 'All memory that it is to have now, MiB.' }) },
+  { $id: 'VMResize', additionalProperties: false, description: 'Memory for a microVM.' },
+);
 
 const VmParams = Type.Object({ vmId: name('Id of the VM.') });
 
@@ -114,6 +113,7 @@ export function vmToWire(vm: VmView): Static<typeof VmSchema> {
     namespace: vm.namespace,
     pid: vm.pid,
     residentBytes: vm.residentBytes,
+    memory: memoryToWire(vm.memory),
     invocations: vm.invocations,
     busy: vm.busy,
     createdAt: timestamp(vm.createdAt),
@@ -124,7 +124,7 @@ const tags = ['vms'];
 
 function listAndStart(app: Api, { platform, config }: ApiContext): void {
   const input = vmInput(config);
-  app.addSchema(VmSchema).addSchema(input);
+  app.addSchema(VmSchema).addSchema(input).addSchema(ResizeInput);
   app.get(
     '/vms',
     {
@@ -161,7 +161,10 @@ function listAndStart(app: Api, { platform, config }: ApiContext): void {
             'IMAGE_NOT_FOUND',
             'KERNEL_NOT_FOUND',
             'MEMORY_TOO_SMALL',
+            'OPERATION_UNSUPPORTED',
+            'LIMIT_EXCEEDED',
             'TOO_MANY_VMS',
+            'HOST_MEMORY_FULL',
             'STORAGE_FULL',
             'VMM_FAILED',
             'SHUTTING_DOWN',
@@ -170,14 +173,13 @@ function listAndStart(app: Api, { platform, config }: ApiContext): void {
       },
     },
     async (request) => {
-      const { func_name, ssId, vcpu, mem, kernel } = request.body;
+      const { func_name, ssId, vcpu } = request.body;
       const vm = await platform.createVm(
         compact({
           functionName: func_name,
           ssId: given(ssId),
           vcpus: vcpu,
-          memMiB: mem,
-          kernel: given(kernel),
+          ...memoryFromWire(request.body, config),
         }),
       );
       return vmToWire(vm);
@@ -198,6 +200,34 @@ function oneVm(app: Api, { platform }: ApiContext): void {
       },
     },
     async (request) => vmToWire(await platform.getVm(request.params.vmId)),
+  );
+  app.patch(
+    '/vms/:vmId',
+    {
+      schema: {
+        operationId: 'resizeVm',
+        tags,
+        summary: "Set a microVM's memory by hand",
+        description:
+          'Answers when the guest has it. It stays until its instances need more, or it is set again. A size that cannot be is refused with the nearest that can; a guest that does not get there in time keeps the size of before.',
+        params: VmParams,
+        body: ref(ResizeInput),
+        response: {
+          200: ref(VmSchema),
+          ...bodyErrorAnswers(
+            'VM_NOT_FOUND',
+            'VM_WRONG_STATE',
+            'OPERATION_UNSUPPORTED',
+            'RESIZE_TIMED_OUT',
+            'GUEST_NOT_READY',
+            'VM_DIED',
+            'VMM_FAILED',
+            'SHUTTING_DOWN',
+          ),
+        },
+      },
+    },
+    async (request) => vmToWire(await platform.resizeVm(request.params.vmId, request.body.mem)),
   );
   app.delete(
     '/vms/:vmId',

@@ -1,6 +1,7 @@
 /** Helpers to declare commands. */
 import { Argument, type Command, Option } from 'commander';
 import type { Invocation } from '../client/index.js';
+import { SparklerError } from '../errors.js';
 import { Context } from './context.js';
 import type { Io } from './io.js';
 
@@ -63,4 +64,31 @@ const STRATEGIES = Object.keys({
 /** An option that takes one of them. */
 export function strategyOption(description: string): Option {
   return option('--strategy <name>', description).choices(STRATEGIES);
+}
+
+/** Where an instance may come from. */
+type Place = NonNullable<Invocation['placement']>[number];
+
+const PLACES = Object.keys({
+  warm: true,
+  vertical: true,
+  snapshot: true,
+  cold: true,
+} satisfies Record<Place, true>) as Place[];
+
+/** An option that takes some of them, in order. */
+export function placementOption(description: string): Option {
+  return option('--placement <places>', `${description}: some of ${PLACES.join(',')}`);
+}
+
+/** @throws SparklerError INVALID_REQUEST */
+export function parsePlaces(text: string): Place[] {
+  const names = text.split(',').map((name) => name.trim());
+  const places = names.flatMap((name) => PLACES.filter((place) => place === name));
+  if (places.length === names.length && new Set(places).size === places.length) return places;
+  throw new SparklerError(
+    'INVALID_REQUEST',
+    `placement: ${text} is not understood; name some of ${PLACES.join(',')}, each once.`,
+    { field: 'placement' },
+  );
 }

@@ -95,6 +95,18 @@ describe('invoke', () => {
     expect(json).toMatchObject({ restore: { strategy: 'populate', populated_pages: 1200 } });
   });
 
+  it('takes the places to try, and says why it went where it went', async () => {
+    server.platform.onInvoke = () => ({
+      placement: {
+        why: 'an instance was idle',
+        passed: [{ place: 'snapshot', why: 'there is none' }],
+      },
+    });
+    const { stderr } = await run('invoke hello --placement snapshot,warm');
+    expect(lastInput()).toMatchObject({ placement: ['snapshot', 'warm'] });
+    expect(stderr).toContain('placed: an instance was idle; not snapshot: there is none\n');
+  });
+
   it('takes the event from an option, a file or stdin', async () => {
     const file = join(dir, 'event.json');
     writeFileSync(file, '{"from":"file"}');
@@ -114,6 +126,9 @@ describe('invoke', () => {
     ['invoke hello --vm a --snapshot b', 'give only one of --vm'],
     ['invoke hello --strategy reap', 'how to restore needs a snapshot'],
     ['invoke hello --snapshot a --strategy fast', 'Allowed choices are vanilla'],
+    ['invoke hello --placement hot', 'hot is not understood; name some of warm,vertical'],
+    ['invoke hello --placement cold,cold', 'each once'],
+    ['invoke hello --vm a --placement cold', 'leave --placement out'],
     ['invoke hello --timeout 5', '5 is not a time like'],
     ['invoke hello --event-file /does/not/exist', 'cannot be read'],
     ['invoke hello --event {x}', 'params: must be a string of JSON'],
@@ -199,9 +214,30 @@ describe('microVMs', () => {
     expect((await run('logs hello --json')).json).toEqual({ logs: 'hello says é\n' });
   });
 
+  it('are given memory, and show it', async () => {
+    await ok('vm start hello --memory-policy blocks --mem 1GiB --block 512 --block 256MiB');
+    expect(server.platform.calls.at(-1)?.[1]).toEqual({
+      functionName: 'hello',
+      memMiB: 1024,
+      memoryPolicy: 'blocks',
+      blocksMiB: [512, 256],
+    });
+    expect(await ok('ps')).toMatch(/^vm1 .* 1024 of 1024 MiB, blocks +/m);
+    expect(await ok('vm resize vm1 768')).toBe('vm1 has 768 of 1024 MiB, blocks\n');
+    const text = await ok('vm show vm1');
+    expect(text).toMatch(/^memory +768 of 1024 MiB, blocks$/m);
+    expect(text).toMatch(/^used +1 B$/m);
+    expect(text).toMatch(/^BLOCK +SIZE +STATE +USED +RESIDENT\n1 +512 MiB +free +3 B +2 B$/m);
+    expect((await run('vm show vm1 --json')).json).toMatchObject({ memory: { policy: 'blocks' } });
+  });
+
   it.each([
     ['vm start hello --mem lots', 'lots is not a size like'],
     ['vm start hello --vcpu 0', 'vcpu: must be at least 1'],
+    ['vm start hello --memory-policy elastic', 'Allowed choices are static, balloon'],
+    ['vm start hello --block much', 'much is not a size like'],
+    ['vm resize vm1 much', 'much is not a size like'],
+    ['vm resize nobody 1GiB', 'There is no vm nobody'],
     ['console nobody', 'There is no vm nobody'],
     ['vm', 'Usage: sparkler vm'],
   ])('%s is refused', async (args, reason) => {
@@ -359,6 +395,8 @@ describe('any command', () => {
     'invoke',
     'ps',
     'vm start',
+    'vm show',
+    'vm resize',
     'logs',
     'console',
     'snapshot',

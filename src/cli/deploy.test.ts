@@ -101,6 +101,18 @@ describe('deploy', () => {
     expect(stdout).toMatch(/^environment +A=1 B=x=y$/m);
   });
 
+  it('sets where its invocations go', async () => {
+    const dir = folder({ 'app.py': '' });
+    const rules = ['--placement', 'warm,cold', '--max-instances', '2', '--max-vms', '3'];
+    const { code, stdout } = await deploy('hello', dir, ...rules);
+    expect(code).toBe(0);
+    expect(server.platform.calls[0]?.[1]).toMatchObject({
+      placement: { order: ['warm', 'cold'], maxInstances: 2, maxVms: 3 },
+    });
+    expect(stdout).toMatch(/^placement +warm, cold; at most 2 instances in a VM; at most 3 VMs$/m);
+    expect((await deploy('plain', dir)).stdout).toMatch(/^placement +as configured$/m);
+  });
+
   it('uploads an archive as it is and leaves the rest to the daemon', async () => {
     const path = join(root, 'code.zip');
     writeFileSync(path, 'PK whatever');

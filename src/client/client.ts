@@ -119,6 +119,9 @@ export class SparklerClient {
     start: (body: VmSettings): Promise<Vm> => this.answer(this.http.POST('/vms', { body })),
     /** Starts one for the pool: the next invocation of its snapshot takes it. */
     pool: (body: VmmSettings = {}): Promise<Vm> => this.answer(this.http.POST('/vmms', { body })),
+    /** Sets its memory by hand, MiB. */
+    resize: (vmId: string, mem: number): Promise<Vm> =>
+      this.answer(this.http.PATCH('/vms/{vmId}', { ...vm(vmId), body: { mem } })),
     delete: (vmId: string): Promise<void> => this.answer(this.http.DELETE('/vms/{vmId}', vm(vmId))),
     console: (vmId: string): Promise<string> =>
       this.answer(this.http.GET('/vms/{vmId}/console', { ...vm(vmId), ...TEXT })),

@@ -2,8 +2,8 @@
 import type { TSchema } from 'typebox';
 import { ConfigSchema } from './schema.js';
 
-/** What a field holds; a list is written `a:b` and a map as JSON where only text can be given. */
-type LeafKind = 'text' | 'integer' | 'list' | 'map';
+/** What a field holds; a list is written `a:b`, the last two as JSON where only text can be given. */
+type LeafKind = 'text' | 'integer' | 'list' | 'map' | 'flag';
 
 /** One field: `limits.maxVms` is `SPARKLER_LIMITS_MAX_VMS` in the environment. */
 export interface Leaf {
@@ -12,7 +12,7 @@ export interface Leaf {
   readonly kind: LeafKind;
   readonly description: string;
   readonly fallback: unknown;
-  /** In words: `1 to 64`, `auto, kvm, tcg`. */
+  /** In words: `1 to 64`, `auto, kvm, tcg`, `true, false`. */
   readonly range: string;
 }
 
@@ -25,6 +25,7 @@ interface Node {
   readonly default?: unknown;
   readonly minimum?: number;
   readonly maximum?: number;
+  readonly items?: { readonly enum?: readonly string[] };
 }
 
 /** `tbSizeMiB` becomes `TB_SIZE_MIB`. */
@@ -41,11 +42,14 @@ function envName(path: readonly string[]): string {
 function kindOf(node: Node): LeafKind {
   if (node.type === 'integer') return 'integer';
   if (node.type === 'array') return 'list';
+  if (node.type === 'boolean') return 'flag';
   return node.type === 'object' ? 'map' : 'text';
 }
 
 function rangeOf(node: Node): string {
   if (node.enum) return node.enum.join(', ');
+  if (node.items?.enum) return `some of ${node.items.enum.join(', ')}`;
+  if (node.type === 'boolean') return 'true, false';
   if (node.minimum !== undefined && node.maximum !== undefined) {
     return `${node.minimum} to ${node.maximum}`;
   }

@@ -45,7 +45,7 @@ describe('loadConfig', () => {
     });
     const top = LEAVES.filter((leaf) => leaf.path.length === 1).map((leaf) => leaf.path[0]);
     expect(Object.keys(config).sort()).toEqual(
-      [...top, 'limits', 'timeouts', 'pool', 'vmm'].sort(),
+      [...top, 'limits', 'timeouts', 'placement', 'admission', 'pool', 'memory', 'vmm'].sort(),
     );
   });
 
@@ -81,9 +81,38 @@ describe('loadConfig', () => {
       base_path: '/srv/s',
       redis_host: '',
       executables: {},
-      faascale_mem_config: { stats_polling_interval_s: 0, pre_alloc_mem: false },
+      faascale_mem_config: {
+        stats_polling_interval_s: 2,
+        pre_alloc_mem: false,
+        pre_tdp_fault: true,
+      },
+      memory: { eagerMiB: 1 },
     });
-    expect(loadConfig({ file, env: {} })).toMatchObject({ logLevel: 'debug', dataDir: '/srv/s' });
+    expect(loadConfig({ file, env: {} })).toMatchObject({
+      logLevel: 'debug',
+      dataDir: '/srv/s',
+      memory: { balloonStatsS: 2, preAllocMem: false, preTdpFault: true, eagerMiB: 1 },
+    });
+  });
+
+  it.each([
+    [{ pre_alloc: true }, {}, 'faascale_mem_config.pre_alloc: is not a field of it'],
+    [{ pre_alloc_mem: 1 }, {}, 'memory.preAllocMem: must be boolean'],
+    [{ pre_alloc_mem: true }, { preAllocMem: false }, 'another name of memory.preAllocMem'],
+    [true, {}, 'faascale_mem_config: must be an object'],
+    [{ stats_polling_interval_s: '1' }, {}, 'memory.balloonStatsS: must be integer'],
+    [{ pre_alloc_mem: true }, 'much', 'memory: must be object'],
+  ])("refuses the original's %j beside %j", (original, memory, reason) => {
+    const file = fileWith({ faascale_mem_config: original, memory });
+    expect(refusal({ file, env: {} }).message).toContain(reason);
+  });
+
+  it('takes a yes or no from the environment', () => {
+    const env = { SPARKLER_MEMORY_PRE_ALLOC_MEM: 'false', SPARKLER_MEMORY_BASE_MIB: '300' };
+    expect(loadConfig({ env }).memory).toMatchObject({ preAllocMem: false, baseMiB: 300 });
+    expect(refusal({ env: { SPARKLER_MEMORY_PRE_ALLOC_MEM: 'no' } }).message).toContain(
+      'memory.preAllocMem: must be boolean',
+    );
   });
 
   it('makes paths absolute', () => {

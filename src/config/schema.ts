@@ -3,6 +3,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { type Static, Type } from 'typebox';
 import { GiB, KiB, MiB, aliases, count, flag, text, wait, whole } from './fields.js';
+import { memory } from './memory.js';
 
 const limits = Type.Object(
   {
@@ -18,6 +19,7 @@ const limits = Type.Object(
     codeFileBytes: count(128 * MiB, 16 * GiB, 'One file of that archive, unpacked, bytes.'),
     codeEntries: count(20_000, 1_000_000, 'Files and folders in that archive.'),
     maxVms: count(64, 10_000, 'MicroVMs alive at once.'),
+    maxInstancesPerVm: count(64, 1_024, 'Instances in one microVM that a function may ask for.'),
     maxRecordings: count(
       8,
       64,
@@ -64,6 +66,10 @@ const timeouts = Type.Object(
     freezeMs: wait(5_000, 'Until the code of a function stands frozen for a snapshot, ms.'),
     pauseMs: wait(5_000, "Until a guest's CPUs stand still, ms."),
     snapshotMs: wait(60_000, 'Taking a snapshot, ms.'),
+    resizeMs: wait(
+      10_000,
+      'Until a guest has given or taken memory, ms; then it keeps the size of before.',
+    ),
     closeMs: wait(5_000, 'Until a VMM that was killed is gone, and its cgroup with it, ms.'),
     shutdownMs: wait(15_000, 'Ending the daemon, ms.'),
     imageStepMs: wait(600_000, 'One step of building an image, ms.'),
@@ -76,10 +82,79 @@ const timeouts = Type.Object(
       86_400_000,
       'A microVM that served nothing for so long is ended, ms; 0: never.',
     ),
+    idleInstanceMs: whole(
+      60_000,
+      0,
+      86_400_000,
+      'An instance that served nothing for so long is ended, unless it is the last of its microVM, ms; 0: never.',
+    ),
     httpRequestMs: wait(120_000, 'Receiving one whole HTTP request, ms.'),
     httpKeepAliveMs: wait(60_000, 'Until an idle HTTP connection is closed, ms.'),
   },
   { default: {}, additionalProperties: false, description: 'How long each wait may last.' },
+);
+
+const admission = Type.Object(
+  {
+    reserveMiB: whole(
+      256,
+      0,
+      1_048_576,
+      'Memory that must stay available on the host, beside all that microVMs may still come to use, MiB.',
+    ),
+    vmmMiB: whole(
+      96,
+      0,
+      16_384,
+      "Memory that a VMM process may come to use beside its guest's, MiB: its translation buffer in software emulation (`vmm.tbSizeMiB`), and itself.",
+    ),
+    chargePercent: count(
+      100,
+      100,
+      'How much is charged of what a microVM may still come to use, percent. Less than 100 promises more than the host has: the kernel may then kill a VMM.',
+    ),
+    waitMs: whole(
+      10_000,
+      0,
+      86_400_000,
+      'How long a microVM or an instance may wait for memory before it is refused, ms.',
+    ),
+    maxWaiting: whole(128, 0, 10_000, 'How many may wait for memory at once.'),
+    retryAfterS: count(5, 86_400, 'What a refused caller is told to wait (`Retry-After`), s.'),
+  },
+  {
+    default: {},
+    additionalProperties: false,
+    description: "What microVMs may take of the host's memory.",
+  },
+);
+
+const placement = Type.Object(
+  {
+    order: Type.Array(Type.Enum(['warm', 'vertical', 'snapshot', 'cold']), {
+      default: ['warm', 'vertical', 'snapshot', 'cold'],
+      minItems: 1,
+      uniqueItems: true,
+      description:
+        'The places that are tried, in this order: an idle instance (`warm`), a new instance in a microVM that runs (`vertical`), the newest usable snapshot (`snapshot`), a boot (`cold`). What is left out is not used.',
+    }),
+    maxInstancesPerVm: count(
+      8,
+      1_024,
+      'Instances of the function in one microVM. More than one needs a memory policy that grows.',
+    ),
+    maxVmsPerFunction: count(
+      64,
+      10_000,
+      'MicroVMs of the function beyond which none is restored or booted for an invocation that names none.',
+    ),
+  },
+  {
+    default: {},
+    additionalProperties: false,
+    description:
+      'Where invocations go that name no microVM and no snapshot, unless their function says otherwise.',
+  },
 );
 
 const pool = Type.Object(
@@ -198,7 +273,10 @@ export const ConfigSchema = Type.Object(
     ),
     limits,
     timeouts,
+    placement,
+    admission,
     pool,
+    memory,
     vmm,
   },
   { additionalProperties: false, description: "The daemon's configuration." },

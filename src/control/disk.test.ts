@@ -12,6 +12,8 @@ import {
 
 const MIB = 1024 * 1024;
 const hello = { functionName: 'hello' };
+/** In a VM booted for it. */
+const cold = { ...hello, placement: ['cold' as const] };
 
 let bed: TestPlatform;
 let elsewhere: string | undefined;
@@ -59,15 +61,15 @@ describe('the memory of booted VMs', () => {
     const first = await bed.platform.invoke(hello);
     expect(await start(1)).toEqual(['STORAGE_FULL']);
     await bed.platform.deleteVm(first.vmId);
-    const second = await bed.platform.invoke(hello);
+    const second = await bed.platform.invoke(cold);
     bed.driver.vm(second.vmId).die();
     while ((await bed.platform.listVms()).length > 0) await new Promise((r) => setTimeout(r, 1));
-    await expect(bed.platform.invoke(hello)).rejects.toMatchObject({ code: 'VMM_FAILED' });
+    await expect(bed.platform.invoke(cold)).rejects.toMatchObject({ code: 'VMM_FAILED' });
     // What is refused for another reason keeps nothing either.
     await expect(bed.platform.createVm({ ...hello, memMiB: 90 })).rejects.toMatchObject({
       code: 'MEMORY_TOO_SMALL',
     });
-    expect(await bed.platform.invoke(hello)).toMatchObject({ startKind: 'cold' });
+    expect(await bed.platform.invoke(cold)).toMatchObject({ startKind: 'cold' });
   });
 
   it('stays kept while a boot is tried again', async () => {

@@ -2,6 +2,7 @@
 import type { Config } from '../config/index.js';
 import { STRATEGY_CHOICES } from './chooser.js';
 import { invalid, overLimit } from './errors.js';
+import { PLACES, type Place } from './placement.js';
 import type { FunctionInput, FunctionRecord } from './types.js';
 
 /** A function's name becomes a folder's name. */
@@ -34,12 +35,21 @@ export function toRecord(
     env: {},
     timeoutMs: config.timeouts.defaultInvocationMs,
     restoreStrategy: config.defaultRestoreStrategy,
+    placement: {},
     createdAt: now,
   } as const;
-  const said = Object.fromEntries(Object.entries(input).filter(([, v]) => v !== undefined));
-  const record = { ...defaults, ...before, ...said, name: input.name, updatedAt: now };
+  const said = defined(input);
+  const placement = { ...before?.placement, ...defined(input.placement ?? {}) };
+  const record = { ...defaults, ...before, ...said, placement, name: input.name, updatedAt: now };
   check(record, config);
   return record;
+}
+
+/** Its fields that have a value. */
+function defined<T extends object>(fields: T): Partial<T> {
+  return Object.fromEntries(
+    Object.entries(fields).filter(([, value]) => value !== undefined),
+  ) as Partial<T>;
 }
 
 function check(record: FunctionRecord, config: Config): void {
@@ -60,10 +70,21 @@ function check(record: FunctionRecord, config: Config): void {
   if (!STRATEGY_CHOICES.includes(record.restoreStrategy)) {
     throw invalid('restore_strategy', `must be one of ${STRATEGY_CHOICES.join(', ')}`);
   }
+  const { order, maxInstances, maxVms } = record.placement;
+  if (order) checkOrder(order);
+  if (maxInstances !== undefined) whole('max_instances', maxInstances, limits.maxInstancesPerVm);
+  if (maxVms !== undefined) whole('max_vms', maxVms, limits.maxVms);
   if (!HANDLER.test(record.handler) || record.handler.split('/').includes('..')) {
     throw invalid('handler', 'must be file.function, like app.handler');
   }
   checkEnv(record.env, limits.maxEnvBytes);
+}
+
+/** @throws SparklerError INVALID_REQUEST */
+export function checkOrder(order: readonly Place[]): void {
+  const known = order.every((one) => PLACES.includes(one));
+  if (order.length > 0 && known && new Set(order).size === order.length) return;
+  throw invalid('placement', `must name one or more of ${PLACES.join(', ')}, each once`);
 }
 
 /** @throws SparklerError INVALID_REQUEST, LIMIT_EXCEEDED */

@@ -16,6 +16,8 @@ async function open(options: TestOptions = {}): Promise<TestPlatform> {
 }
 
 const hello = { functionName: 'hello' };
+/** In a VM booted for it. */
+const cold = { ...hello, placement: ['cold' as const] };
 const event = (fields: TestEvent): string => JSON.stringify(fields);
 const soon = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20));
 
@@ -92,6 +94,12 @@ describe('an invocation', () => {
     ['an unknown snapshot', { ...hello, ssId: 'ss-none' }, 'SNAPSHOT_NOT_FOUND', 'ssId'],
     ['broken JSON', { ...hello, params: '{"a":' }, 'INVALID_PARAMS', 'params'],
     ['a timeout of nothing', { ...hello, timeoutMs: 0 }, 'INVALID_REQUEST', 'timeout_ms'],
+    [
+      'a placement of what is named',
+      { ...hello, ssId: 'ss-1', placement: ['cold' as const] },
+      'INVALID_REQUEST',
+      'placement',
+    ],
     ['a big event', { ...hello, params: `"${'x'.repeat(2000)}"` }, 'BODY_TOO_LARGE', 'params'],
   ])('refuses %s and starts nothing', async (_, input, code, field) => {
     await open({ config: { 'limits.invocationBodyBytes': 1000 } });
@@ -131,7 +139,7 @@ describe('a handler that fails', () => {
     const { snapshot } = await bed.platform.takeSnapshot({ vmId: snapshotted });
     await bed.platform.deleteVm(snapshotted);
     for (const ssId of [undefined, snapshot.ssId]) {
-      const input = { ...hello, params: event(fields), timeoutMs: 50, ...(ssId && { ssId }) };
+      const input = { ...(ssId ? { ...hello, ssId } : cold), params: event(fields), timeoutMs: 50 };
       await expect(bed.platform.invoke(input)).rejects.toMatchObject({
         code: fields.throw ? 'HANDLER_FAILED' : 'HANDLER_TIMEOUT',
       });
@@ -189,7 +197,7 @@ describe("a function's logs", () => {
   it('are kept over its VMs, the last bytes of them', async () => {
     await open({ config: { 'limits.functionLogBytes': 8 } });
     await bed.platform.invoke({ ...hello, params: event({ log: 'one two ' }) });
-    await bed.platform.invoke({ ...hello, params: event({ log: 'three' }) });
+    await bed.platform.invoke({ ...cold, params: event({ log: 'three' }) });
     expect(bed.platform.functionLogs('hello')).toBe('wo three');
     expect(() => bed.platform.functionLogs('nobody')).toThrow();
   });

@@ -1,15 +1,28 @@
 /** An invocation: finds or starts its VM, waits for its turn, calls the handler, measures. */
 import type { Config } from '../config/index.js';
 import { SparklerError } from '../errors.js';
-import { newTraceId, type Metrics } from '../telemetry/index.js';
+import { newTraceId, type Logger, type Metrics } from '../telemetry/index.js';
 import type { VmStats } from '../vmm/index.js';
 import { invalid } from './errors.js';
+import { checkOrder } from './function-input.js';
 import type { Functions } from './functions.js';
-import { checkOptions } from './restore-options.js';
-import type { InvocationInput, InvocationOutput, InvocationPhases, StartKind } from './types.js';
-import type { Vm } from './vm.js';
+import type { Instances } from './instances.js';
+import type { Decision, Passed } from './placement.js';
+import { Placer, type Shut } from './placer.js';
 import type { Pool, PoolHit } from './pool.js';
+import { checkOptions } from './restore-options.js';
 import type { Restores } from './restores.js';
+import type { SlotTurn } from './slots.js';
+import type { Snapshots } from './snapshots.js';
+import type {
+  FunctionRecord,
+  InvocationInput,
+  InvocationOutput,
+  InvocationPhases,
+  PlacementInfo,
+  StartKind,
+} from './types.js';
+import type { Vm } from './vm.js';
 import type { Vms } from './vms.js';
 
 export interface InvocationsDeps {
@@ -17,12 +30,16 @@ export interface InvocationsDeps {
   readonly functions: Functions;
   readonly vms: Vms;
   readonly pool: Pool;
+  readonly snapshots: Snapshots;
+  readonly instances: Instances;
+  readonly logger: Logger;
   readonly metrics: Metrics;
   readonly restores: Restores;
 }
 
 /** One request, with what is known before its VM is. */
 interface Call {
+  readonly fn: FunctionRecord;
   readonly functionName: string;
   readonly event: string;
   readonly timeoutMs: number;
@@ -33,24 +50,46 @@ interface Call {
   kind: StartKind;
   /** The handler was given its event: from then on nothing is tried again. */
   isGiven: boolean;
+  /** Why it went where it went, when it was for the daemon to say. */
+  placement?: PlacementInfo;
 }
 
 interface Target {
   readonly vm: Vm;
-  /** Made for this invocation: when that fails, nothing is left behind. */
-  readonly made: boolean;
+  /** Made for this invocation: when that fails, nothing of it is left behind. */
+  readonly made?: 'vm' | 'instance';
   /** It was started ahead, and waited in the pool; or it is forked from one that does. */
   readonly pooled?: 'taken' | 'forked';
+  /** The turn of an instance that was made for it. */
+  readonly turn?: SlotTurn;
 }
+
+/** How many places may turn out not to be open, one after another, before the last one's error is told. */
+const MAX_MOVES = 4;
 
 const NOTHING_YET: VmStats = { minorFaults: 0, majorFaults: 0, residentBytes: 0 };
 const NO_EVENT = '{}';
 
+/** A target with its turn. */
+type Placed = Target & { readonly turn: SlotTurn };
+
+/** How an invocation starts that goes there. */
+const KINDS = {
+  idle: 'warm',
+  line: 'warm',
+  grow: 'vertical',
+  restore: 'snapshot',
+  boot: 'cold',
+  none: 'cold',
+} as const satisfies Record<Decision['target']['to'], StartKind>;
+
 export class Invocations {
   readonly #deps: InvocationsDeps;
+  readonly #placer: Placer;
 
   constructor(deps: InvocationsDeps) {
     this.#deps = deps;
+    this.#placer = new Placer(deps);
   }
 
   /** @throws SparklerError of every kind; see docs/errors.md. */
@@ -72,10 +111,16 @@ export class Invocations {
 
   /** VMs are found at once, so that calls get their turns in the order in which they came. */
   async #serve(input: InvocationInput, call: Call): Promise<InvocationOutput> {
-    const { pool } = this.#deps;
     if (input.vmId !== undefined) {
       return this.#run(this.#find(input.vmId, input.functionName), call);
     }
+    if (input.ssId !== undefined) return this.#restore(input, call);
+    return this.#place(input, call);
+  }
+
+  /** In a VM of the snapshot: one of the pool where one waits, or a fork of it. */
+  async #restore(input: InvocationInput, call: Call): Promise<InvocationOutput> {
+    const { pool } = this.#deps;
     const hit = pool.take(input);
     if (hit) {
       try {
@@ -86,6 +131,50 @@ export class Invocations {
       }
     }
     return this.#run(await this.#make(input, call.event), call);
+  }
+
+  /** Where the function's rules say; a place that turns out not to be open is passed over. */
+  async #place(input: InvocationInput, call: Call): Promise<InvocationOutput> {
+    const { logger } = this.#deps;
+    const shut: Shut = { ids: new Set(), full: new Map() };
+    const failed: Passed[] = [];
+    for (;;) {
+      const decision = this.#placer.decide(input, call.fn, shut);
+      const { target, why } = decision;
+      call.placement = { why, passed: [...failed, ...decision.passed] };
+      call.kind = KINDS[target.to];
+      const facts = { functionName: call.functionName, traceId: call.traceId, ...target };
+      // A line for each warm invocation would drown the others.
+      logger[target.to === 'idle' ? 'debug' : 'info']({ ...facts, ...call.placement }, 'placed');
+      try {
+        return await this.#go(input, call, decision);
+      } catch (error) {
+        const isLast = failed.length >= MAX_MOVES || target.to === 'boot' || target.to === 'line';
+        if (call.isGiven || isLast || !this.#placer.movesOn(error)) throw error;
+        logger.warn({ ...facts, err: error }, 'a place was not open after all');
+        failed.push({ place: call.kind, why: error.message });
+        if (target.to === 'grow') shut.full.set(target.vmId, error.message);
+        else if (target.to === 'idle') shut.ids.add(target.vmId);
+        else if (target.to === 'restore') shut.ids.add(target.ssId);
+      }
+    }
+  }
+
+  #go(input: InvocationInput, call: Call, { target }: Decision): Promise<InvocationOutput> {
+    const { vms } = this.#deps;
+    switch (target.to) {
+      case 'idle':
+      case 'line':
+        return this.#run({ vm: vms.get(target.vmId) }, call);
+      case 'grow': {
+        const vm = vms.get(target.vmId);
+        return this.#run({ vm, made: 'instance', turn: vm.slots.add() }, call);
+      }
+      case 'restore':
+        return this.#restore({ ...input, ssId: target.ssId }, call);
+      default:
+        return this.#make(input, call.event).then((made) => this.#run(made, call));
+    }
   }
 
   #check(input: InvocationInput): Call {
@@ -100,11 +189,16 @@ export class Invocations {
     checkJson(event);
     const { restore } = input;
     if (restore) checkOptions(restore.strategy ?? fn.restoreStrategy, restore.options);
-    const { timeoutMs } = input;
+    const { timeoutMs, placement } = input;
+    if (placement) checkOrder(placement);
+    if (placement && (input.vmId ?? input.ssId) !== undefined) {
+      throw invalid('placement', 'is for an invocation that names neither a VM nor a snapshot');
+    }
     if (timeoutMs !== undefined && (!Number.isSafeInteger(timeoutMs) || timeoutMs < 1)) {
       throw invalid('timeout_ms', 'must be a whole number of milliseconds, at least 1');
     }
     return {
+      fn,
       functionName: fn.name,
       event,
       timeoutMs: Math.min(fn.timeoutMs, timeoutMs ?? fn.timeoutMs),
@@ -116,7 +210,7 @@ export class Invocations {
   }
 
   async #fromPool({ vm, isForked }: PoolHit, input: InvocationInput): Promise<Target> {
-    if (!isForked) return { vm, made: true, pooled: 'taken' };
+    if (!isForked) return { vm, made: 'vm', pooled: 'taken' };
     const { functionName, ssId, namespace } = input;
     const { strategy } = vm.request.restore ?? {};
     const wish = {
@@ -126,7 +220,7 @@ export class Invocations {
       ...(strategy !== undefined && { restore: { strategy } }),
     };
     const forked = await this.#deps.vms.create(wish, { forkedFrom: vm });
-    return { vm: forked, made: true, pooled: 'forked' };
+    return { vm: forked, made: 'vm', pooled: 'forked' };
   }
 
   async #make(input: InvocationInput, event: string): Promise<Target> {
@@ -136,13 +230,13 @@ export class Invocations {
       ...(ssId !== undefined && { ssId, restore: { ...restore, event } }),
       ...(namespace !== undefined && { namespace }),
     });
-    return { vm, made: true };
+    return { vm, made: 'vm' };
   }
 
   #find(vmId: string, functionName: string): Target {
     const vm = this.#deps.vms.get(vmId);
     if (vm.functionName === functionName) {
-      return { vm: this.#deps.vms.claim(vmId), made: false };
+      return { vm: this.#deps.vms.claim(vmId) };
     }
     throw new SparklerError(
       'FUNCTION_MISMATCH',
@@ -152,13 +246,15 @@ export class Invocations {
   }
 
   async #run(target: Target, call: Call): Promise<InvocationOutput> {
-    const { vm, made } = target;
-    const release = await vm.turns.take(this.#deps.config.limits.maxQueuedPerVm);
+    const { vm } = target;
+    const { maxQueuedPerVm } = this.#deps.config.limits;
+    const turn = target.turn ?? (await vm.slots.take(maxQueuedPerVm));
+    const { release } = turn;
     try {
       await vm.usable();
-      return await this.#call(target, call);
+      return await this.#call({ ...target, turn }, call);
     } catch (error) {
-      throw await this.#failed(vm, made, error);
+      throw await this.#failed({ ...target, turn }, error);
     } finally {
       vm.usedAt = performance.now();
       // The answer does not wait for what is learned from it; the next one does.
@@ -166,25 +262,32 @@ export class Invocations {
     }
   }
 
-  async #call({ vm, made, pooled }: Target, call: Call): Promise<InvocationOutput> {
+  async #call({ vm, made, pooled, turn }: Placed, call: Call): Promise<InvocationOutput> {
     const { starter } = this.#deps.vms;
-    const isNew = made && pooled !== 'taken';
+    const isNew = made === 'vm' && pooled !== 'taken';
     if (pooled) mustBeLearned(vm);
     const before = isNew ? NOTHING_YET : await vm.stats();
     // Restored ahead, this is the invocation that wakes it.
     if (vm.asleep) call.kind = 'snapshot';
-    const resumed = vm.asleep ? await starter.activate(vm) : undefined;
-    const instance = await starter.ensureInstance(vm);
+    const resumed = vm.asleep ? await starter.wake(vm) : undefined;
+    const { slot } = turn;
+    const isFresh = slot.instance === undefined || call.kind === 'cold';
+    const instance = await this.#deps.instances.ensure(vm, slot);
+    const { grant, born } = slot;
     const { session } = vm.live();
     const ready = performance.now();
     this.#deps.pool.learn(vm, pooled !== undefined, ready - call.requested);
     const context = {
       requestId: call.traceId,
       functionName: call.functionName,
-      memoryMiB: vm.request.memMiB,
+      // A grant of 0: the VM's own memory is the limit.
+      memoryMiB: grant?.memMiB || vm.request.memMiB,
     };
+    await grant?.engage();
     call.isGiven = true;
-    const answer = await session.invoke(instance, call.event, context, call.timeoutMs);
+    const answer = await session
+      .invoke(instance, call.event, context, call.timeoutMs)
+      .finally(() => grant?.rest(instance));
     const answered = performance.now();
     vm.invocations++;
     const [after, restore] = await Promise.all([
@@ -195,8 +298,10 @@ export class Invocations {
       vmId: vm.vmId,
       traceId: call.traceId,
       startKind: call.kind,
+      ...(call.placement && { placement: call.placement }),
       ...(pooled && { pooled: true }),
       ...(pooled === 'forked' && { forked: true }),
+      ...(isFresh && born && { instance: born }),
       result: answer.json.toString(),
       durationMs: performance.now() - call.requested,
       handlerMs: answer.handlerMs,
@@ -211,12 +316,16 @@ export class Invocations {
   }
 
   /** Ends what must not stay after a failure, and says what went wrong as fully as is known. */
-  async #failed(vm: Vm, made: boolean, error: unknown): Promise<SparklerError> {
+  async #failed({ vm, made, turn }: Placed, error: unknown): Promise<SparklerError> {
     const known = await vm.failure(error);
     const { fault } = known.kind;
     const isOver = vm.machine?.state === 'failed';
-    const broken = fault === 'guest' || known.code === 'VMM_FAILED' || isOver;
-    if (made || broken) await this.#deps.vms.end(vm, broken ? 'died' : 'deleted', known);
+    // It has the size of before, and goes on.
+    const isGuests = fault === 'guest' && known.code !== 'RESIZE_TIMED_OUT';
+    const broken = isGuests || known.code === 'VMM_FAILED' || isOver;
+    if (made === 'vm' || broken) {
+      await this.#deps.vms.end(vm, broken ? 'died' : 'deleted', known);
+    } else if (made === 'instance') await this.#deps.vms.endInstance(vm, turn.slot);
     // Explained again: the console's last lines are complete when the VMM is gone.
     return broken ? vm.explain(known) : known;
   }

@@ -3,7 +3,6 @@ import { SparklerError } from '../errors.js';
 import { withConsole } from './errors.js';
 import { FunctionLogs } from './logs.js';
 import { ByteRing, lastBytes } from './ring.js';
-import { Turns } from './turns.js';
 
 describe('ByteRing', () => {
   it('keeps the last bytes, however they were cut', () => {
@@ -38,35 +37,6 @@ describe('FunctionLogs', () => {
     expect(logs.text('c')).toBe('cc');
     logs.forget('a');
     expect(logs.text('a')).toBe('');
-  });
-});
-
-describe('Turns', () => {
-  it('serves first come first and refuses beyond its line', async () => {
-    const turns = new Turns();
-    const order: number[] = [];
-    const first = await turns.take(2);
-    const rest = [1, 2].map(async (n) => {
-      const release = await turns.take(2);
-      order.push(n);
-      release();
-    });
-    await expect(turns.take(2)).rejects.toMatchObject({ code: 'TOO_MANY_REQUESTS' });
-    expect(turns.taken).toBe(true);
-    first();
-    first();
-    await Promise.all(rest);
-    expect(order).toEqual([1, 2]);
-    expect(turns.taken).toBe(false);
-  });
-  it('fails all who wait when it closes', async () => {
-    const turns = new Turns();
-    const release = await turns.take(1);
-    const waiting = turns.take(1);
-    turns.close(new SparklerError('VM_DIED', 'gone'));
-    await expect(waiting).rejects.toMatchObject({ code: 'VM_DIED' });
-    release();
-    await expect(turns.take(1)).rejects.toMatchObject({ code: 'VM_DIED' });
   });
 });
 

@@ -10,7 +10,10 @@ import { within, type VmmDriver } from '../vmm/index.js';
 import { DiskLedger, type FreeBytes } from './disk.js';
 import { Functions } from './functions.js';
 import { Invocations } from './invocations.js';
+import { readHostMemory, type HostMemory } from './host-memory.js';
+import { Instances } from './instances.js';
 import { FunctionLogs } from './logs.js';
+import { MemoryLedger } from './memory-ledger.js';
 import { Pool } from './pool.js';
 import { hasWorkingSet } from './pooled.js';
 import type { ImagePort } from './ports.js';
@@ -34,6 +37,14 @@ import type {
 } from './types.js';
 import type { Vm } from './vm.js';
 import { Vms } from './vms.js';
+import {
+  memorySummary,
+  memoryView,
+  memoryWarnings,
+  resizeMemory,
+  VmMemories,
+  type VmMemoriesDeps,
+} from './vm-memory.js';
 import { WorkingSetAdmin } from './working-set-admin.js';
 
 export interface PlatformDeps {
@@ -51,6 +62,10 @@ export interface PlatformDeps {
   readonly warnings?: readonly string[];
   /** Instead of asking the file systems how much is free. */
   readonly freeBytes?: FreeBytes;
+  /** Instead of asking the host how much memory it has. */
+  readonly hostMemory?: () => Promise<HostMemory>;
+  /** Instead of what the VM's policy makes of its memory; undefined: that. */
+  readonly openMemory?: NonNullable<VmMemoriesDeps['openMemory']>;
   /** Instead of the number of the host's processors. */
   readonly cpus?: number;
 }
@@ -91,6 +106,10 @@ class LocalPlatform implements Platform {
     });
     this.#metrics.reclaimed(deps.reclaimed);
     const ledger = new DiskLedger(deps.config.limits.minFreeDiskMiB, deps.freeBytes);
+    const memoryLedger = new MemoryLedger(
+      deps.config.admission,
+      deps.hostMemory ?? (() => readHostMemory()),
+    );
     this.#functions = new Functions({
       ...deps,
       ledger,
@@ -103,6 +122,9 @@ class LocalPlatform implements Platform {
       ledger,
       functions: this.#functions,
       metrics: this.#metrics,
+      memories: new VmMemories(deps),
+      memoryLedger,
+      instances: new Instances({ config: deps.config, memoryLedger }),
     };
     this.#snapshots = new Snapshots({ ...shared, vms: () => this.#vms });
     this.#vms = new Vms({
@@ -123,7 +145,12 @@ class LocalPlatform implements Platform {
       snapshots: this.#snapshots,
       cpus: deps.cpus ?? availableParallelism(),
     });
-    this.#invocations = new Invocations({ ...shared, vms: this.#vms, pool: this.#pool });
+    this.#invocations = new Invocations({
+      ...shared,
+      vms: this.#vms,
+      pool: this.#pool,
+      snapshots: this.#snapshots,
+    });
   }
 
   /** Removes code drives that no function, VM or snapshot uses. */
@@ -168,20 +195,27 @@ class LocalPlatform implements Platform {
   }
 
   listVms(): Promise<VmView[]> {
-    return Promise.all(this.#vms.all().map((vm) => this.#view(vm)));
+    return Promise.all(this.#vms.all().map((vm) => this.#view(vm, memorySummary(vm))));
   }
   async getVm(vmId: string): Promise<VmView> {
-    return this.#view(this.#vms.get(vmId));
+    const vm = this.#vms.get(vmId);
+    return this.#view(vm, await memoryView(vm));
+  }
+  async resizeVm(vmId: string, memMiB: number): Promise<VmView> {
+    this.#mustBeOpen();
+    const vm = this.#vms.get(vmId);
+    await resizeMemory(vm, memMiB);
+    return this.#view(vm, await memoryView(vm));
   }
   async createVm(input: VmInput): Promise<VmView> {
     this.#mustBeOpen();
     const vm = await this.#vms.create(input, { ahead: true });
-    return vm.view(this.#accelerator);
+    return vm.view(this.#accelerator, memorySummary(vm));
   }
   async poolVm(input: PoolInput): Promise<VmView> {
     this.#mustBeOpen();
     const vm = await this.#pool.add(input);
-    return vm.view(this.#accelerator);
+    return vm.view(this.#accelerator, memorySummary(vm));
   }
   async deleteVm(vmId: string): Promise<void> {
     const vm = this.#vms.get(vmId);
@@ -228,7 +262,11 @@ class LocalPlatform implements Platform {
   }
 
   info(): PlatformInfo {
-    const { driver, version, acceleratorReason, config, reclaimed, warnings = [] } = this.#deps;
+    const { driver, version, acceleratorReason, config, reclaimed } = this.#deps;
+    const warnings = [
+      ...(this.#deps.warnings ?? []),
+      ...memoryWarnings(config, driver.capabilities),
+    ];
     const { accelerator, vmm, version: vmmVersion } = driver.capabilities;
     const { dataDir } = config;
     const vmmName = `${vmm} ${vmmVersion}`;
@@ -265,10 +303,10 @@ class LocalPlatform implements Platform {
     return this.#deps.driver.capabilities.accelerator;
   }
 
-  async #view(vm: Vm): Promise<VmView> {
+  async #view(vm: Vm, memory: VmView['memory']): Promise<VmView> {
     const { hasProcess } = this.#deps.driver.capabilities;
     const residentBytes = hasProcess ? await vm.residentBytes() : undefined;
-    return vm.view(this.#accelerator, residentBytes);
+    return vm.view(this.#accelerator, memory, residentBytes);
   }
 
   #mustBeOpen(): void {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { FILLS, hello, PoolBed, until } from '../../tests/support/pool-bed.js';
+import { cold, FILLS, hello, PoolBed, until } from '../../tests/support/pool-bed.js';
 import type { TestEvent } from '../../tests/support/control-platform.js';
 
 let pool: PoolBed;
@@ -50,7 +50,7 @@ describe('the pool', () => {
 
   it('waits until the host has a processor to spare', async () => {
     pool = await PoolBed.open({ config: FILLS, cpus: 2 });
-    const { vmId } = await pool.platform.invoke(hello);
+    const { vmId } = await pool.platform.invoke(cold);
     const long = pool.platform.invoke({ ...hello, vmId, params: event({ sleepMs: 200 }) });
     await pool.burst(2);
     await pool.burst(2);
@@ -62,7 +62,7 @@ describe('the pool', () => {
 
   it('does not wait for one of many processors', async () => {
     pool = await PoolBed.open({ config: FILLS, cpus: 8 });
-    const { vmId } = await pool.platform.invoke(hello);
+    const { vmId } = await pool.platform.invoke(cold);
     const long = pool.platform.invoke({ ...hello, vmId, params: event({ hang: true }) });
     const outcome = Promise.allSettled([long]);
     await pool.burst(2);
@@ -132,8 +132,8 @@ describe('a pooled VM gives way', () => {
     await expect(pool.platform.poolVm({ ssId: 'ss-1' })).rejects.toMatchObject({
       code: 'TOO_MANY_VMS',
     });
-    const cold = await pool.platform.invoke(hello);
-    expect(cold).toMatchObject({ startKind: 'cold' });
+    const booted = await pool.platform.invoke(cold);
+    expect(booted).toMatchObject({ startKind: 'cold' });
     await expect(pool.platform.getVm(first.vmId)).rejects.toMatchObject({
       code: 'VM_NOT_FOUND',
     });
@@ -141,7 +141,7 @@ describe('a pooled VM gives way', () => {
     await expect(pool.platform.getVm(second.vmId)).rejects.toThrow();
     await expect(pool.platform.createVm(hello)).rejects.toMatchObject({ code: 'TOO_MANY_VMS' });
     expect((await pool.platform.listVms()).map(({ vmId }) => vmId)).toEqual([
-      ...[cold.vmId, made.vmId],
+      ...[booted.vmId, made.vmId],
     ]);
     expect(await pool.metric('sparkler_vm_ends_total{reason="gave-way"}')).toBe(2);
   });
@@ -150,7 +150,7 @@ describe('a pooled VM gives way', () => {
     pool = await PoolBed.open({ config: { 'limits.maxVms': 3 }, faults: () => ({ delayMs: 2 }) });
     for (let n = 0; n < 3; n++) await pool.platform.poolVm({ ssId: 'ss-1' });
     await pool.untilReady(3);
-    const calls = [1, 2, 3, 4].map(() => pool.platform.invoke(hello));
+    const calls = [1, 2, 3, 4].map(() => pool.platform.invoke(cold));
     const most = until(
       () => Promise.resolve(pool.bed.driver.live.size),
       (count) => {
@@ -172,7 +172,7 @@ describe('a pooled VM gives way', () => {
     await pool.burst(2);
     await pool.burst(2);
     const [own] = await pool.untilReady(1);
-    const kept = await pool.platform.invoke(hello);
+    const kept = await pool.platform.invoke(cold);
     const asked = await pool.platform.poolVm({ ssId: 'ss-1' });
     await until(
       () => pool.inPool(),

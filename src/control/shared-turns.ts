@@ -1,6 +1,8 @@
 /** Many readers or one writer at a time, first come first served. */
 import { SparklerError } from '../errors.js';
-import type { Release } from './turns.js';
+
+/** Ends a turn; the next in line begins. Harmless when called again. */
+export type Release = () => void;
 
 interface Waiting {
   readonly alone: boolean;

@@ -2,8 +2,7 @@
  * Who may touch a snapshot's files when: restores and those who only read share it; whoever replaces
  * or removes files has it alone, so that no VMM maps a file by the table of another one.
  */
-import { SharedTurns } from './shared-turns.js';
-import type { Release } from './turns.js';
+import { SharedTurns, type Release } from './shared-turns.js';
 
 /** Requests that may wait for one snapshot. */
 const MAX_WAITING = 64;

@@ -94,10 +94,10 @@ describe('taking a snapshot', () => {
     const saved = (ssId: string): unknown =>
       JSON.parse(readFileSync(join(folder(ssId), 'state'), 'utf8'));
     await bed.platform.takeSnapshot({ vmId, ssId: 'ss-1' });
-    expect(saved('ss-1')).toMatchObject({ frozen: true });
+    expect(saved('ss-1')).toMatchObject({ guest: { frozen: true } });
     const ahead = await bed.platform.createVm({ ...hello, ssId: 'ss-1' });
     await bed.platform.takeSnapshot({ vmId: ahead.vmId, ssId: 'ss-2' });
-    expect(saved('ss-2')).toMatchObject({ frozen: true });
+    expect(saved('ss-2')).toMatchObject({ guest: { frozen: true } });
     expect(await bed.platform.invoke({ ...hello, vmId: ahead.vmId })).toMatchObject({
       result: '{"count":5}',
     });

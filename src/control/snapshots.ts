@@ -82,7 +82,7 @@ export class Snapshots {
     const plan = store.plan(ssId, input);
     this.#busy.add(ssId);
     try {
-      const release = await vm.turns.take(config.limits.maxQueuedPerVm);
+      const release = await vm.slots.takeAll(config.limits.maxQueuedPerVm);
       try {
         await vm.usable();
         const { snapshot, pausedMs } = await this.#takeReserved(vm, plan);
@@ -277,8 +277,10 @@ export class Snapshots {
       imageId: image.id,
       kernelId: kernel.id,
       codeId: request.codeId,
+      ...(vm.settingsId !== undefined && { settingsId: vm.settingsId }),
       vcpus: request.vcpus,
       memMiB: request.memMiB,
+      ...(request.memory.layout && { memory: request.memory }),
       kernelArgs: '',
       instances,
       vmm: { vmm, version, machine, cpuModel, accelerator },

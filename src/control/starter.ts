@@ -14,9 +14,11 @@ import {
   type ObservedSpec,
   type VmmDriver,
 } from '../vmm/index.js';
+import type { Instances } from './instances.js';
 import { journalVm } from './journaling.js';
 import type { FunctionLogs } from './logs.js';
 import type { Restores } from './restores.js';
+import type { VmMemories } from './vm-memory.js';
 import type { Vm, VmParts } from './vm.js';
 
 export interface StarterDeps {
@@ -27,6 +29,8 @@ export interface StarterDeps {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly restores: Restores;
+  readonly memories: VmMemories;
+  readonly instances: Instances;
 }
 
 /** A boot that ended so may succeed when tried again. */
@@ -69,12 +73,19 @@ export class Starter {
     if (vm.request.snapshot) {
       await this.#restore(vm, spec, parts);
       // Whoever waits for it already is served sooner without.
-      if (ahead && !vm.turns.taken) await this.#rehearse(vm);
+      if (ahead && !vm.slots.taken) await this.#rehearse(vm);
     } else {
       await this.#boot(vm, spec);
-      await this.ensureInstance(vm);
+      vm.elastic = await this.#deps.memories.open(vm);
+      await this.#deps.instances.first(vm);
     }
     vm.mustLive();
+  }
+
+  /** `activate`, once for all who want the VM awake. */
+  wake(vm: Vm): Promise<number> {
+    vm.waking ??= this.activate(vm).finally(() => (vm.waking = undefined));
+    return vm.waking;
   }
 
   /** Resumes a restored VM and waits until its guest confirms. Answers when it was resumed. */
@@ -88,6 +99,7 @@ export class Starter {
     await machine.resume();
     const resumed = performance.now();
     await confirmed;
+    vm.elastic ??= await this.#deps.memories.open(vm);
     vm.asleep = false;
     return resumed;
   }
@@ -103,16 +115,6 @@ export class Starter {
     await session.freeze();
     await machine.pause();
     vm.asleep = true;
-  }
-
-  /** The VM's live instance; a fresh one when it has none. @throws SparklerError HANDLER_*. */
-  async ensureInstance(vm: Vm): Promise<number> {
-    const { session } = vm.live();
-    const { instance: alive } = vm;
-    if (alive !== undefined) return alive;
-    const { runtime, handler, env } = vm.request.fn;
-    const { instance } = await session.startInstance({ runtime, handler, env });
-    return instance;
   }
 
   async #boot(vm: Vm, spec: ObservedSpec): Promise<void> {
@@ -187,6 +189,7 @@ export class Starter {
     });
     const instances = forkedFrom?.session?.instances ?? parts.instances;
     this.#open(vm, machine, 0).adopt(instances);
+    vm.slots.adopt(instances);
     await restores.confirm(loaded, restore);
     vm.asleep = true;
   }
@@ -195,6 +198,7 @@ export class Starter {
     const { config, logs } = this.#deps;
     const { timeouts, limits } = config;
     vm.machine = machine;
+    vm.slots.onVacated = (slot) => this.#deps.instances.vacated(vm, slot);
     vm.session = new GuestSession(machine.channel, {
       helloTimeoutMs,
       startTimeoutMs: timeouts.instanceStartMs,
@@ -205,6 +209,7 @@ export class Starter {
       logBytes: limits.invocationLogBytes,
       resultBytes: limits.resultBytes,
       onLog: (_instance, chunk) => logs.append(vm.functionName, chunk),
+      onExit: (instance) => vm.slots.vacate(instance),
     });
     return vm.session;
   }

@@ -3,15 +3,18 @@
  * the wire's.
  */
 import type { Readable } from 'node:stream';
+import type { MemoryPlan, MemorySummary, MemoryView, PolicyName } from '../memory/index.js';
 import type { RegionSettings, RestoreOptions, StrategyName } from '../snapshot/index.js';
 import type { Accelerator, PagingStats, VmState } from '../vmm/index.js';
 import type { StrategyChoice } from './chooser.js';
+import type { Passed, Place, PlacementRules } from './placement.js';
+import type { InstanceStart } from './slots.js';
 import type { WorkingSetPlatform } from './working-set-types.js';
 
 export type RuntimeName = 'python3' | 'nodejs';
 
 /** How an invocation got its instance. */
-export type StartKind = 'cold' | 'snapshot' | 'warm';
+export type StartKind = Place;
 
 /** What a caller may say of a function; everything but the name has a default. */
 export interface FunctionInput {
@@ -27,6 +30,8 @@ export interface FunctionInput {
   readonly timeoutMs?: number;
   /** How its snapshots are restored when an invocation does not say. */
   readonly restoreStrategy?: StrategyChoice;
+  /** Where its invocations go that name no VM and no snapshot; what is left out keeps its value. */
+  readonly placement?: Partial<PlacementRules>;
 }
 
 /** How a snapshot is to be restored. */
@@ -48,6 +53,8 @@ export interface RestoreInfo extends PagingStats {
 
 /** A function as the registry keeps it. */
 export interface FunctionRecord extends Required<FunctionInput> {
+  /** What is absent is as the configuration says now. */
+  readonly placement: Partial<PlacementRules>;
   /** Sha-256 of the uploaded archive's drive image; undefined until code was uploaded. */
   readonly codeId?: string;
   /** Bytes of the code drive. */
@@ -82,6 +89,8 @@ export type VmView = {
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
   readonly residentBytes?: number;
+  /** In a list: what is known without asking the VM. */
+  readonly memory: MemorySummary | MemoryView;
 };
 
 export interface VmInput {
@@ -94,8 +103,15 @@ export interface VmInput {
   readonly restore?: RestoreChoice;
   readonly namespace?: string;
   readonly vcpus?: number;
+  /** All that the VM may come to have. */
   readonly memMiB?: number;
   readonly kernel?: string;
+  /** How its memory follows its instances; default: as configured. */
+  readonly memoryPolicy?: PolicyName;
+  /** Policy `blocks` only: the size of each block. */
+  readonly blocksMiB?: readonly number[];
+  /** The instance is limited to the function's memory, whatever the VM has. */
+  readonly limited?: boolean;
 }
 
 /** A VM for the pool. */
@@ -138,9 +154,13 @@ export interface SnapshotRecord {
   readonly memoryPath: string;
   readonly vcpus: number;
   readonly memMiB: number;
+  /** What its memory is made of, when it can change. */
+  readonly memory?: MemoryPlan;
   readonly image: string;
   readonly kernel: string;
   readonly codeId: string;
+  /** Which settings of the function its instances were started with; absent: not known. */
+  readonly settingsId?: string;
   /** VMM name and version. */
   readonly version: string;
   readonly regions: RegionSettings;
@@ -183,6 +203,8 @@ export interface InvocationInput {
   /** How `ssId` is restored; default: as the function says. */
   readonly restore?: RestoreChoice;
   readonly namespace?: string;
+  /** Without `vmId` and `ssId`: the places to try, instead of the function's. */
+  readonly placement?: readonly Place[];
   /** Shortens the function's own limit, never extends it. */
   readonly timeoutMs?: number;
   /** 32 hexadecimal digits: the caller's trace, or the one that the API gave the request. */
@@ -204,10 +226,22 @@ export interface InvocationPhases {
   readonly firstResponse: number;
 }
 
+/** Why an invocation went where it went. */
+export interface PlacementInfo {
+  /** Why there. */
+  readonly why: string;
+  /** The places that were tried before, in order, and why each was not open. */
+  readonly passed: readonly Passed[];
+}
+
 export interface InvocationOutput {
   readonly vmId: string;
   readonly traceId: string;
   readonly startKind: StartKind;
+  /** Only of one that named neither a VM nor a snapshot. */
+  readonly placement?: PlacementInfo;
+  /** Only where an instance was started: how. */
+  readonly instance?: InstanceStart;
   /** Its VM was taken from the pool, or forked from one that stays there. */
   readonly pooled?: true;
   /** It was forked. */
@@ -250,6 +284,11 @@ export interface Platform {
    * exists.
    */
   poolVm(input: PoolInput): Promise<VmView>;
+  /**
+   * Sets a VM's memory by hand, MiB. @throws INVALID_REQUEST with the nearest size that works;
+   * OPERATION_UNSUPPORTED; RESIZE_TIMED_OUT: it has the size of before.
+   */
+  resizeVm(vmId: string, memMiB: number): Promise<VmView>;
   /** Waits until the VM is gone. */
   deleteVm(vmId: string): Promise<void>;
   /** Consoles of VMs that failed lately are kept too: `keptConsoles` of the configuration. */

@@ -5,9 +5,13 @@ import type { GuestSession } from '../guest/index.js';
 import { asSparklerError, SparklerError, type ErrorCode } from '../errors.js';
 import type { VmEnd } from '../telemetry/index.js';
 import type { Accelerator, Drive, Machine, MachineSpec, VmStats } from '../vmm/index.js';
+import type { ElasticMemory, MemoryPlan } from '../memory/index.js';
 import type { Reservation } from './disk.js';
-import { Turns } from './turns.js';
+import type { MemoryReservation } from './memory-ledger.js';
+import { ownBytes } from './host-memory.js';
 import type { ImageInfo, KernelInfo } from './ports.js';
+import { settingsIdOf } from './settings.js';
+import { Slots } from './slots.js';
 import type { LoadedSnapshot, PreparedRestore, StrategyName } from '../snapshot/index.js';
 import type { FunctionRecord, RestoreChoice, SnapshotRecord, VmView } from './types.js';
 import { withConsole } from './errors.js';
@@ -17,19 +21,15 @@ export interface VmRequest {
   readonly fn: FunctionRecord;
   readonly snapshot?: SnapshotRecord;
   readonly vcpus: number;
+  /** The machine's own memory; what can come and go beside it is in `memory`. */
   readonly memMiB: number;
+  readonly memory: MemoryPlan;
   readonly image: string;
   readonly kernel: string;
   readonly codeId: string;
   readonly namespace?: string;
   /** How the snapshot is restored. */
   readonly restore?: RestoreChoice;
-}
-
-/** A VM's restore, from its preparation until its first invocation was answered. */
-export interface VmRestore extends PreparedRestore {
-  readonly strategy: StrategyName;
-  readonly ssId: string;
 }
 
 /** Where the parts lie; known once admission has looked. */
@@ -42,6 +42,12 @@ export interface VmParts {
   readonly instances: readonly number[];
   /** Restores only: the snapshot, proved whole. */
   readonly snapshot?: LoadedSnapshot;
+}
+
+/** A VM's restore, from its preparation until its first invocation was answered. */
+export interface VmRestore extends PreparedRestore {
+  readonly strategy: StrategyName;
+  readonly ssId: string;
 }
 
 /** What the pool knows of a VM that waits in it. */
@@ -67,8 +73,14 @@ export class Vm {
   readonly request: VmRequest;
   readonly dir: string;
   readonly createdAt = Date.now();
-  /** Invocations and snapshots of this VM, one at a time. */
-  readonly turns = new Turns();
+  /** The places of its instances, and the line of invocations and snapshots that wait for them. */
+  readonly slots = new Slots();
+  /** Its memory, from the moment that its guest has come up. */
+  elastic: ElasticMemory | undefined;
+  /** Settles when the memory of instances that are gone was given back. */
+  releasing: Promise<unknown> = Promise.resolve();
+  /** The host's memory that is kept for it. */
+  memoryReservation: MemoryReservation | undefined;
   /** Disk space that is kept for it. */
   reservation: Reservation | undefined;
   /** Open entries of the journal that end with this VM. */
@@ -85,6 +97,8 @@ export class Vm {
   isStarted = false;
   /** Restored and not yet resumed: the first invocation does it. */
   asleep = false;
+  /** It is being resumed: settles when it serves. */
+  waking: Promise<number> | undefined;
   /** Waits in the pool; cleared by whoever takes it, who then owns it. */
   pooled: Pooled | undefined;
   /** Ends to make room for another, which counts in its place. */
@@ -129,6 +143,21 @@ export class Vm {
     this.#settleStarted(start);
   }
 
+  /** Which settings its instances were started with; undefined: of an old snapshot, unknown. */
+  get settingsId(): string | undefined {
+    const { snapshot, fn } = this.request;
+    return snapshot ? snapshot.settingsId : settingsIdOf(fn);
+  }
+  /** What its guest may come to use as it is now, MiB. */
+  get promisedMiB(): number {
+    const { elastic } = this;
+    const { memMiB, baseMiB } = this.request.memory;
+    if (elastic === undefined) return memMiB;
+    // An instance that rests between two invocations comes back for all that was granted.
+    const { grantedMiB, configuredMiB } = elastic.summary();
+    const granted = Math.min(baseMiB + grantedMiB, configuredMiB);
+    return Math.max(elastic.promisedMiB, granted);
+  }
   /**
    * Makes a fork of it by `make`.
    * @throws SparklerError VM_DIED when it cannot be forked any more; what `make` throws.
@@ -207,11 +236,6 @@ export class Vm {
     return withConsole(known, this.console(), this.#consoleAnswerBytes);
   }
 
-  /** The instance that serves, undefined when it is gone. */
-  get instance(): number | undefined {
-    return this.session?.instances[0];
-  }
-
   /** @throws what the VM is being ended with. */
   mustLive(): void {
     if (this.ending) throw this.ending;
@@ -253,6 +277,13 @@ export class Vm {
     );
   }
 
+  /** What it may still come to use of the host's memory, bytes. @param vmmMiB what its VMM needs beside. */
+  async unusedBytes(vmmMiB: number): Promise<number> {
+    const pid = this.machine?.pid;
+    const own = pid === undefined ? 0 : await ownBytes(pid);
+    return Math.max(0, (this.promisedMiB + vmmMiB) * MIB - own);
+  }
+
   /** Resident memory of the VMM, bytes; undefined when it has none, or none any more. */
   async residentBytes(): Promise<number | undefined> {
     const { machine } = this;
@@ -273,6 +304,7 @@ export class Vm {
       vmId: this.vmId,
       vcpus: this.request.vcpus,
       memMiB: this.request.memMiB,
+      ...(this.request.memory.layout && { memory: this.request.memory.layout }),
       kernelPath: parts.kernel.kernelPath,
       initrdPath: parts.kernel.initrdPath,
       kernelArgs: parts.kernelArgs,
@@ -281,7 +313,7 @@ export class Vm {
     };
   }
 
-  view(accelerator: Accelerator, residentBytes?: number): VmView {
+  view(accelerator: Accelerator, memory: VmView['memory'], residentBytes?: number): VmView {
     const { request, machine } = this;
     return {
       vmId: this.vmId,
@@ -291,14 +323,15 @@ export class Vm {
       ...(request.snapshot && { ssId: request.snapshot.ssId }),
       ...(request.namespace !== undefined && { namespace: request.namespace }),
       vcpus: request.vcpus,
-      memMiB: request.memMiB,
+      memMiB: request.memory.maxMiB,
+      memory,
       image: request.image,
       kernel: request.kernel,
       accelerator,
       path: this.dir,
       ...(machine?.pid !== undefined && { pid: machine.pid }),
       invocations: this.invocations,
-      busy: this.turns.taken,
+      busy: this.slots.taken,
       ...(this.pooled && { pooled: true }),
       createdAt: this.createdAt,
       ...(residentBytes !== undefined && { residentBytes }),

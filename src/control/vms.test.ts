@@ -111,11 +111,15 @@ describe('looking at VMs', () => {
       faults: () => (++starts === 2 ? { fail: ['stats'] } : undefined),
     });
     const first = await bed.platform.invoke(hello);
-    const second = await bed.platform.invoke(hello);
+    const second = await bed.platform.invoke({ ...hello, placement: ['cold'] });
     const views = await bed.platform.listVms();
     expect(views.map(({ vmId }) => vmId)).toEqual([first.vmId, second.vmId]);
     expect(views.map(({ residentBytes }) => residentBytes)).toEqual([0, undefined]);
-    expect(await bed.platform.getVm(first.vmId)).toEqual(views[0]);
+    // One VM is asked for more.
+    const one = await bed.platform.getVm(first.vmId);
+    expect(one).toMatchObject({ ...views[0] });
+    expect(one.memory).toHaveProperty('instances');
+    expect(views[0]?.memory).not.toHaveProperty('instances');
   });
 
   it('shows none where the VMM is no process', async () => {

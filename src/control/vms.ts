@@ -1,18 +1,23 @@
 /** All VMs: who may start, who is there, and how each one ends. */
 import { rm } from 'node:fs/promises';
 import { asSparklerError, SparklerError } from '../errors.js';
+import type { MemoryPlan } from '../memory/index.js';
 import type { VmEnd } from '../telemetry/index.js';
-import { admit, partsOf, type AdmissionDeps } from './admission.js';
+import { admit, admitMemory, partsOf, promisedBytes, type AdmissionDeps } from './admission.js';
 import { invalid, notFound } from './errors.js';
 import type { Functions } from './functions.js';
+import { whoGivesWay, type IdleVm } from './give-way.js';
 import { whole } from './function-input.js';
 import { newId } from './ids.js';
 import { Starter, type StarterDeps } from './starter.js';
+import type { Slot } from './slots.js';
 import type { SnapshotRecord, VmInput } from './types.js';
+import type { VmMemories } from './vm-memory.js';
 import { Vm, type Pooled, type VmRequest } from './vm.js';
 
 export interface VmsDeps extends StarterDeps, AdmissionDeps {
   readonly functions: Functions;
+  readonly memories: VmMemories;
   /** @throws SparklerError SNAPSHOT_NOT_FOUND */
   readonly snapshot: (ssId: string) => SnapshotRecord;
 }
@@ -49,10 +54,15 @@ export class Vms {
   constructor(deps: VmsDeps) {
     this.#deps = deps;
     this.#starter = new Starter(deps);
-    const { idleVmMs } = deps.config.timeouts;
-    if (idleVmMs > 0) {
-      const everyMs = Math.min(Math.ceil(idleVmMs / IDLE_LOOKS), IDLE_LOOK_MAX_MS);
-      this.#idleTimer = setInterval(() => this.#endIdle(idleVmMs), everyMs).unref();
+    deps.memoryLedger.giveWay = (bytes) => this.#giveWay(bytes);
+    const { idleVmMs, idleInstanceMs } = deps.config.timeouts;
+    const waits = [idleVmMs, idleInstanceMs].filter((ms) => ms > 0);
+    if (waits.length > 0) {
+      const everyMs = Math.min(Math.ceil(Math.min(...waits) / IDLE_LOOKS), IDLE_LOOK_MAX_MS);
+      this.#idleTimer = setInterval(() => {
+        if (idleVmMs > 0) this.#endIdle(idleVmMs);
+        if (idleInstanceMs > 0) this.#endIdleInstances(idleInstanceMs);
+      }, everyMs).unref();
     }
   }
 
@@ -92,6 +102,7 @@ export class Vms {
     try {
       await room;
       vm.reservation = await admit(vm, this.#deps);
+      vm.memoryReservation = await admitMemory(vm, this.#deps);
       const parts = await partsOf(request, this.#deps);
       vm.parts = parts;
       vm.mustLive();
@@ -141,9 +152,20 @@ export class Vms {
     return ending;
   }
 
+  /** Ends the instance of a slot whose turn the caller has; the VM goes on. */
+  async endInstance(vm: Vm, { instance }: Slot): Promise<void> {
+    if (instance === undefined || vm.ending) return;
+    const { session } = vm.live();
+    // A guest that does not end it ends the session, and the VM with it.
+    await session.kill(instance).catch((error: unknown) => {
+      this.#deps.logger.warn({ vmId: vm.vmId, instance, err: error }, 'an instance stays');
+    });
+  }
+
   /** Refuses new VMs and ends all there are, within `shutdownMs`. */
   async close(error: SparklerError): Promise<void> {
     this.#closed = error;
+    this.#deps.memoryLedger.close(error);
     clearInterval(this.#idleTimer);
     await Promise.all(this.all().map((vm) => this.end(vm, 'shutdown', error)));
   }
@@ -161,15 +183,18 @@ export class Vms {
       const snapshot = this.#deps.snapshot(input.ssId);
       checkAgainst(snapshot, input);
       const { vcpus, memMiB, image, kernel, codeId } = snapshot;
-      return { fn, snapshot, vcpus, memMiB, image, kernel, codeId, ...extras };
+      const memory = snapshot.memory ?? unchanging(memMiB);
+      return { fn, snapshot, vcpus, memMiB, memory, image, kernel, codeId, ...extras };
     }
     const { codeId } = fn;
     // Says that there is no code, before anything else is looked at.
     this.#deps.functions.drive(fn.name, codeId);
+    const memory = this.#deps.memories.plan(input, fn);
     return {
       fn,
       vcpus: input.vcpus ?? fn.vcpus,
-      memMiB: input.memMiB ?? fn.memMiB,
+      memMiB: memory.memMiB,
+      memory,
       image: fn.image,
       kernel: this.#kernel(input.kernel ?? fn.kernel),
       codeId: codeId ?? '',
@@ -184,11 +209,22 @@ export class Vms {
     });
   }
 
+  /** Why no VM can be made for an invocation now; undefined: one can. */
+  whyFull(): string | undefined {
+    if (!this.#isFull() || this.#mayGiveWay(undefined)) return undefined;
+    return `there are ${this.#vms.size} VMs, which is the limit (limits.maxVms)`;
+  }
+
+  #isFull(): boolean {
+    const { maxVms } = this.#deps.config.limits;
+    return this.all().filter((vm) => !vm.givesWay).length >= maxVms;
+  }
+
   /** `room` settles when the VM that it takes the place of is gone. */
   #register(request: VmRequest, pooled: Pooled | undefined): { vm: Vm; room?: Promise<void> } {
     if (this.#closed) throw this.#closed;
     const { config } = this.#deps;
-    const isFull = this.all().filter((vm) => !vm.givesWay).length >= config.limits.maxVms;
+    const isFull = this.#isFull();
     const before = isFull ? this.#mayGiveWay(pooled) : undefined;
     if (isFull && before === undefined) {
       throw new SparklerError(
@@ -249,16 +285,20 @@ export class Vms {
   }
 
   async #end(vm: Vm, why: VmEnd, error: SparklerError): Promise<void> {
-    const { logger, metrics, journal, restores, store } = this.#deps;
+    const { logger, metrics, journal, restores, store, memoryLedger } = this.#deps;
     const snapshot = vm.parts?.snapshot;
     if (snapshot && error.code === 'SNAPSHOT_UNUSABLE') store.distrust(snapshot);
     vm.ending ??= error;
+    // It may be waiting for memory.
+    memoryLedger.look();
     vm.endsOnPurpose = why !== 'died' && why !== 'start-failed';
     vm.pooled?.ended(vm, why);
     // What was just recorded is worth the moment that it takes to be stored; it has its own limit.
     if (vm.endsOnPurpose) await vm.finishing;
     restores.abandon(vm);
-    vm.turns.close(error);
+    vm.slots.close(error);
+    // It begins nothing more; what is under way ends with the session and the machine.
+    void vm.elastic?.close();
     vm.session?.close();
     let left: unknown;
     try {
@@ -266,6 +306,7 @@ export class Vms {
       // A start under way notices that it is being ended; its machine may have come up since.
       await vm.starting.catch(() => undefined);
       await vm.machine?.close();
+      await vm.elastic?.close();
       await rm(vm.dir, { recursive: true, force: true });
       journal.doneAll(vm.journalIds);
     } catch (failure) {
@@ -284,11 +325,33 @@ export class Vms {
     if (why === 'died' || why === 'start-failed') this.#keepConsole(vm, error);
     vm.dropMachine();
     vm.reservation?.release();
+    vm.memoryReservation?.release();
     this.#vms.delete(vm.vmId);
     await this.#leave(vm);
     const { fn, codeId } = vm.request;
     const current = this.#deps.functions.find(fn.name)?.codeId;
     if (current !== codeId) await this.#deps.functions.sweep(fn.name);
+  }
+
+  /** Ends VMs that nobody uses, so that a request that lacks so many bytes may have them. */
+  async #giveWay(bytes: number): Promise<boolean> {
+    const idle = this.all().filter(
+      ({ isStarted, ending, slots, clones }) =>
+        // What was forked from it shares its memory.
+        isStarted && !ending && !slots.taken && slots.waiting === 0 && clones === 0,
+    );
+    const facts = idle.map((vm): IdleVm => ({
+      ...{ vmId: vm.vmId, usedAt: vm.usedAt, bytes: promisedBytes(vm, this.#deps.config) },
+      ...(vm.pooled && { pooled: vm.pooled.isAsked ? 'asked' : 'own' }),
+    }));
+    const chosen = whoGivesWay(facts, bytes).map(({ vmId }) => vmId);
+    const gone = idle.filter(({ vmId }) => chosen.includes(vmId));
+    const ends = gone.map((vm) => {
+      const error = notFound.vm(vm.vmId, 'it was idle, and its memory was needed for another');
+      return this.end(vm, 'gave-way', error);
+    });
+    await Promise.all(ends);
+    return gone.length > 0;
   }
 
   /** It is gone: the VM that it was forked from may be, too. */
@@ -310,6 +373,20 @@ export class Vms {
     }
   }
 
+  /** Beside others in its VM, an instance that nobody uses only holds memory. */
+  #endIdleInstances(idleInstanceMs: number): void {
+    const before = performance.now() - idleInstanceMs;
+    for (const vm of this.#vms.values()) {
+      if (!vm.isStarted || vm.ending || vm.asleep) continue;
+      const idle = vm.slots.all().filter(({ usedAt }) => usedAt <= before);
+      // The last one stays, and ends with its VM.
+      for (const slot of idle.slice(0, vm.slots.size - 1)) {
+        const turn = vm.slots.takeIdle(slot);
+        if (turn) void this.endInstance(vm, slot).finally(turn.release);
+      }
+    }
+  }
+
   #endIdle(idleVmMs: number): void {
     const before = performance.now() - idleVmMs;
     for (const vm of this.#vms.values()) {
@@ -319,7 +396,7 @@ export class Vms {
         vm.clones > 0 ||
         !vm.isStarted ||
         vm.ending ||
-        vm.turns.taken ||
+        vm.slots.taken ||
         vm.usedAt > before
       )
         continue;
@@ -327,6 +404,11 @@ export class Vms {
       void this.end(vm, 'idle', error);
     }
   }
+}
+
+/** The memory of a machine that can do nothing with it. */
+function unchanging(memMiB: number): MemoryPlan {
+  return { policy: 'static', memMiB, baseMiB: 0, maxMiB: memMiB, instanceMiB: memMiB };
 }
 
 /** A restored VM is the machine of its snapshot: nothing of it can be asked for differently. */
@@ -340,7 +422,8 @@ function checkAgainst(snapshot: SnapshotRecord, input: VmInput): void {
   }
   const pairs = [
     ['vcpu', input.vcpus, snapshot.vcpus],
-    ['mem', input.memMiB, snapshot.memMiB],
+    ['mem', input.memMiB, snapshot.memory?.maxMiB ?? snapshot.memMiB],
+    ['memory_policy', input.memoryPolicy, snapshot.memory?.policy ?? 'static'],
     ['kernel', input.kernel, snapshot.kernel],
   ] as const;
   for (const [field, asked, has] of pairs) {

@@ -1,3 +1,5 @@
+import type { ExitInfo } from './messages.js';
+
 /** Limits of waiting, in milliseconds, and of what is kept, in bytes. */
 export interface GuestOptions {
   /** From the session's creation to HELLO. */
@@ -18,4 +20,6 @@ export interface GuestOptions {
   readonly resultBytes: number;
   /** Everything that instances print, as it comes, also between invocations. */
   readonly onLog?: (instance: number, chunk: Buffer) => void;
+  /** An instance has ended, whatever ended it; not when the session is over. */
+  readonly onExit?: (instance: number, exit: ExitInfo) => void;
 }

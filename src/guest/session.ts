@@ -453,6 +453,7 @@ export class GuestSession {
     this.#instances.delete(instance.number);
     instance.pending?.call.reject(instance.exitError(exit));
     instance.gone.resolve(exit);
+    this.#options.onExit?.(instance.number, exit);
   }
 
   #restored(frame: Frame): void {

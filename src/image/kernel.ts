@@ -18,7 +18,7 @@ import { findPayload, isKernelElf, type Payload } from './boot-header.js';
 import { run } from './command.js';
 import { cpio, type CpioEntry } from './cpio.js';
 import { digestFile, keyOf } from './manifest.js';
-import { loadOrder, moduleDependencies, moduleName } from './modules.js';
+import { loadOrder, moduleDependencies, moduleName, orderLine } from './modules.js';
 import type { Progress } from './progress.js';
 import type { KernelRecipe } from './recipe.js';
 import { find, findCurrent, publish, setCurrent, withWorkFolder, type Built } from './store.js';
@@ -105,15 +105,15 @@ async function unpackKernel(
   }
   const payload = findPayload(await readFile(join(boot, image)));
   await decompressPayload(payload, join(unpacked, 'payload'), join(out, KERNEL_FILE));
-  const order = await takeModules(
-    join(unpacked, 'usr/lib/modules'),
-    join(out, 'mods'),
-    recipe.modules,
-  );
-  await writeFile(
-    join(out, 'mods', MODULE_ORDER_FILE),
-    order.map((name) => `${name}.ko\n`).join(''),
-  );
+  const take = (wanted: readonly string[]): Promise<string[]> =>
+    takeModules(join(unpacked, 'usr/lib/modules'), join(out, 'mods'), wanted);
+  const always = await take(recipe.modules);
+  const lines = always.map((name) => orderLine(name));
+  for (const [module, device] of Object.entries(recipe.deviceModules)) {
+    const more = (await take([module])).filter((name) => !always.includes(name));
+    lines.push(...more.map((name) => orderLine(name, device)));
+  }
+  await writeFile(join(out, 'mods', MODULE_ORDER_FILE), lines.join(''));
 }
 
 async function decompressPayload(payload: Payload, scratch: string, out: string): Promise<void> {

@@ -21,6 +21,15 @@ export function moduleDependencies(file: Buffer): string[] {
 }
 
 /**
+ * A line of the list from which the agent loads: `NAME.ko`, or `NAME.ko 0x0018` for a module that is
+ * loaded only where there is a virtio device of that number, written as sysfs writes it.
+ */
+export function orderLine(name: string, virtioDevice?: number): string {
+  const number = virtioDevice?.toString(16).padStart(4, '0');
+  return number === undefined ? `${name}.ko\n` : `${name}.ko 0x${number}\n`;
+}
+
+/**
  * `wanted` and all that they depend on, each after what it needs.
  * @param dependenciesOf the direct dependencies of a module; undefined when there is no such
  *   module: it is built into the kernel, which only a dependency may be.

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { parseMirrors, sourcesFor } from './apt.js';
 import { findPayload, isKernelElf } from './boot-header.js';
 import { cpio } from './cpio.js';
-import { loadOrder, moduleDependencies, moduleName } from './modules.js';
+import { loadOrder, moduleDependencies, moduleName, orderLine } from './modules.js';
 
 /** A bzImage with `payload` after `sectors` setup sectors. */
 function bzImage(payload: Buffer, change: (image: Buffer) => void = () => undefined, sectors = 3) {
@@ -105,6 +105,14 @@ function records(bytes: Buffer) {
 }
 
 describe('kernel modules', () => {
+  it.each([
+    ['erofs', undefined, 'erofs.ko\n'],
+    ['virtio_balloon', 5, 'virtio_balloon.ko 0x0005\n'],
+    ['virtio_mem', 24, 'virtio_mem.ko 0x0018\n'],
+  ])('%s for device %s is listed as %j', (name, device, line) => {
+    expect(orderLine(name, device)).toBe(line);
+  });
+
   const file = (depends: string) => Buffer.from(`ELF…\0license=GPL\0depends=${depends}\0name=x\0`);
 
   it('reads names and dependencies', () => {

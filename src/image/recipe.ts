@@ -11,6 +11,8 @@ const AbsolutePath = Type.String({ pattern: '^/[^,\\s]*$' });
 /** Goes through a shell that expands `*` and must see nothing else to expand. */
 const PathPattern = Type.String({ pattern: '^/[A-Za-z0-9._+*/-]+$' });
 
+const Module = Type.String({ pattern: '^[A-Za-z0-9_-]+$' });
+
 const KernelRecipeSchema = Type.Object(
   {
     /** The Debian release that the package comes from. */
@@ -18,7 +20,9 @@ const KernelRecipeSchema = Type.Object(
     /** The kernel's package, or one that only depends on it. */
     package: Package,
     /** Modules that the agent loads at boot; what they need is found by itself. */
-    modules: Type.Array(Type.String({ pattern: '^[A-Za-z0-9_-]+$' })),
+    modules: Type.Array(Module),
+    /** Modules that it loads only where the machine has the virtio device of that number. */
+    deviceModules: Type.Record(Module, Type.Integer({ minimum: 1, maximum: 0xffff })),
   },
   closed,
 );

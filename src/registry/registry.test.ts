@@ -18,6 +18,7 @@ const fn: StoredFunction = {
   handler: 'app.handler',
   env: { A: 'ü' },
   restoreStrategy: 'vanilla',
+  placement: {},
   timeoutMs: 1000,
   createdAt: 1,
   updatedAt: 2,
@@ -88,6 +89,31 @@ describe('the registry', () => {
     second.close();
   });
 
+  it("keeps a function's placement in a column of its own, which older registries lack", () => {
+    const db = new Database(join(dir, 'registry.sqlite'));
+    const before: Partial<StoredFunction> = { ...fn };
+    Reflect.deleteProperty(before, 'placement');
+    db.exec(MIGRATIONS[0] ?? '');
+    db.prepare('INSERT INTO functions VALUES (?, ?, ?, ?)').run(
+      'hello',
+      null,
+      JSON.stringify(before),
+      1,
+    );
+    db.pragma('user_version = 1');
+    db.close();
+    const registry = Registry.open(dir);
+    expect(registry.functions()).toEqual([fn]);
+    const placement = { order: ['cold'], maxVms: 3 } as const;
+    registry.putFunction({ ...fn, placement });
+    registry.close();
+    const again = Registry.open(dir);
+    expect(again.functions()).toEqual([{ ...fn, placement }]);
+    again.putFunction(fn);
+    expect(again.functions()).toEqual([fn]);
+    again.close();
+  });
+
   it('refuses a second daemon in the same process at once and names the folder', () => {
     const first = Registry.open(dir);
     expect(() => Registry.open(dir)).toThrow(
@@ -142,6 +168,25 @@ describe('the registry', () => {
     registry.putFunction(fn, [id]);
     expect(registry.journal.entries()).toEqual([]);
     registry.close();
+  });
+
+  it('keeps peaks of memory with their function', () => {
+    const first = Registry.open(dir);
+    first.putMemoryPeaks('hello', [1]);
+    expect(first.memoryPeaks('hello')).toEqual([]);
+    first.putFunction(fn);
+    first.putMemoryPeaks('hello', [1]);
+    first.putMemoryPeaks('hello', [1, 2]);
+    // A function that is changed is the same function.
+    first.putFunction({ ...fn, memMiB: 512 });
+    first.close();
+    const second = Registry.open(dir);
+    expect(second.memoryPeaks('hello')).toEqual([1, 2]);
+    expect(second.memoryPeaks('other')).toEqual([]);
+    second.dropFunction('hello');
+    second.putFunction(fn);
+    expect(second.memoryPeaks('hello')).toEqual([]);
+    second.close();
   });
 
   it('attaches a process to its intent', () => {

@@ -11,6 +11,10 @@ interface RecordRow {
   record: string;
 }
 
+interface FunctionRow extends RecordRow {
+  placement: string | null;
+}
+
 /**
  * The open registry. It holds an exclusive lock on its file for as long as it is open: the kernel
  * drops the lock with the process, however that ends.
@@ -25,26 +29,38 @@ export class Registry {
   readonly #db: Database.Database;
   readonly #putFunction: Statement;
   readonly #dropFunction: Statement;
-  readonly #functions: Statement<[], RecordRow>;
+  readonly #functions: Statement<[], FunctionRow>;
   readonly #putSnapshot: Statement;
   readonly #dropSnapshot: Statement;
   readonly #snapshots: Statement<[], RecordRow>;
+  readonly #memoryPeaks: Statement<[string], RecordRow>;
+  readonly #putMemoryPeaks: Statement;
 
   private constructor(db: Database.Database) {
     this.#db = db;
     this.journal = new Journal(db);
     this.#putFunction = db.prepare(
-      `INSERT INTO functions (name, code_id, record, created_at) VALUES (?, ?, ?, ?)
-       ON CONFLICT (name) DO UPDATE SET code_id = excluded.code_id, record = excluded.record`,
+      `INSERT INTO functions (name, code_id, record, created_at, placement) VALUES (?, ?, ?, ?, ?)
+       ON CONFLICT (name) DO UPDATE SET code_id = excluded.code_id, record = excluded.record,
+         placement = excluded.placement`,
     );
     this.#dropFunction = db.prepare('DELETE FROM functions WHERE name = ?');
-    this.#functions = db.prepare('SELECT record FROM functions ORDER BY name');
+    this.#functions = db.prepare('SELECT record, placement FROM functions ORDER BY name');
     this.#putSnapshot = db.prepare(
       `INSERT INTO snapshots (ss_id, function_name, code_id, record, created_at)
        VALUES (?, ?, ?, ?, ?) ON CONFLICT (ss_id) DO UPDATE SET record = excluded.record`,
     );
     this.#dropSnapshot = db.prepare('DELETE FROM snapshots WHERE ss_id = ?');
     this.#snapshots = db.prepare('SELECT record FROM snapshots ORDER BY created_at, ss_id');
+    this.#memoryPeaks = db.prepare(
+      'SELECT peaks AS record FROM memory_peaks WHERE function_name = ?',
+    );
+    // A VM may outlive its function by a moment: what it learns then is of no use.
+    this.#putMemoryPeaks = db.prepare(
+      `INSERT INTO memory_peaks (function_name, peaks)
+       SELECT name, ? FROM functions WHERE name = ?
+       ON CONFLICT (function_name) DO UPDATE SET peaks = excluded.peaks`,
+    );
   }
 
   /**
@@ -75,14 +91,19 @@ export class Registry {
   }
 
   functions(): StoredFunction[] {
-    return this.#functions.all().map((row) => JSON.parse(row.record) as StoredFunction);
+    return this.#functions.all().map(({ record, placement }) => ({
+      ...(JSON.parse(record) as Omit<StoredFunction, 'placement'>),
+      placement: JSON.parse(placement ?? '{}') as StoredFunction['placement'],
+    }));
   }
 
   /** Creates or replaces; on disk when this returns. `alsoDone` are journal ids that end with it. */
   putFunction(record: StoredFunction, alsoDone: readonly number[] = []): void {
     this.#durably(() => {
-      const json = JSON.stringify(record);
-      this.#putFunction.run(record.name, record.codeId ?? null, json, record.createdAt);
+      const { placement, ...rest } = record;
+      const rules = Object.keys(placement).length > 0 ? JSON.stringify(placement) : null;
+      const { name, codeId = null, createdAt } = record;
+      this.#putFunction.run(name, codeId, JSON.stringify(rest), createdAt, rules);
       this.journal.doneAll(alsoDone);
     });
   }
@@ -103,6 +124,17 @@ export class Registry {
 
   dropSnapshot(ssId: string): void {
     this.#dropSnapshot.run(ssId);
+  }
+
+  /** What a function's instances have needed at most, bytes, oldest first. */
+  memoryPeaks(functionName: string): readonly number[] {
+    const row = this.#memoryPeaks.get(functionName);
+    return row === undefined ? [] : (JSON.parse(row.record) as number[]);
+  }
+
+  /** Replaces them. They are lost with the function. */
+  putMemoryPeaks(functionName: string, peaks: readonly number[]): void {
+    this.#putMemoryPeaks.run(JSON.stringify(peaks), functionName);
   }
 
   /** Lets the lock go. */

@@ -12,10 +12,31 @@ export interface StoredFunction {
   readonly env: Readonly<Record<string, string>>;
   readonly timeoutMs: number;
   readonly restoreStrategy: 'vanilla' | 'cached' | 'reap' | 'faasnap' | 'populate' | 'auto';
+  /** Where its invocations go; what is absent is as the configuration says. A column of its own. */
+  readonly placement: {
+    readonly order?: readonly ('warm' | 'vertical' | 'snapshot' | 'cold')[];
+    readonly maxInstances?: number;
+    readonly maxVms?: number;
+  };
   readonly codeId?: string;
   readonly codeBytes?: number;
   readonly createdAt: number;
   readonly updatedAt: number;
+}
+
+/** What a VM's memory is made of; the same fields as the memory room's MemoryPlan. */
+export interface StoredMemory {
+  readonly policy: 'static' | 'balloon' | 'virtio-mem' | 'blocks';
+  readonly memMiB: number;
+  readonly baseMiB: number;
+  readonly maxMiB: number;
+  readonly instanceMiB: number;
+  readonly limited?: true;
+  readonly layout?: {
+    readonly balloon?: { readonly freePageReporting: boolean };
+    readonly hotplug?: { readonly maxMiB: number };
+    readonly blocks?: readonly { readonly memMiB: number }[];
+  };
 }
 
 /** A snapshot; the same fields as control's SnapshotRecord. Its manifest holds the rest. */
@@ -27,9 +48,12 @@ export interface StoredSnapshot {
   readonly memoryPath: string;
   readonly vcpus: number;
   readonly memMiB: number;
+  readonly memory?: StoredMemory;
   readonly image: string;
   readonly kernel: string;
   readonly codeId: string;
+  /** Which settings of the function its instances were started with; absent: not known. */
+  readonly settingsId?: string;
   readonly version: string;
   readonly regions: {
     readonly record: boolean;

@@ -31,6 +31,17 @@ export const MIGRATIONS: readonly string[] = [
     created_at INTEGER NOT NULL
   ) STRICT;
   `,
+  `
+  CREATE TABLE memory_peaks (
+    function_name TEXT PRIMARY KEY,
+    peaks         TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TRIGGER memory_peaks_of_function AFTER DELETE ON functions BEGIN
+    DELETE FROM memory_peaks WHERE function_name = OLD.name;
+  END;
+  `,
+  // Where a function's invocations go, JSON; null: as the configuration says.
+  'ALTER TABLE functions ADD COLUMN placement TEXT;',
 ];
 
 /**

@@ -30,6 +30,7 @@ export function recordOf(
   diskBytes: number,
 ): StoredSnapshot {
   const { ssId, vmId, functionName, vcpus, memMiB, image, kernel, codeId, createdAt } = manifest;
+  const { settingsId } = manifest;
   return {
     ssId,
     vmId,
@@ -38,9 +39,11 @@ export function recordOf(
     memoryPath: resolve(dir, manifest.memoryFile),
     vcpus,
     memMiB,
+    ...(manifest.memory && { memory: manifest.memory }),
     image,
     kernel,
     codeId,
+    ...(settingsId !== undefined && { settingsId }),
     version: `${manifest.vmm.vmm} ${manifest.vmm.version}`,
     regions: manifest.regions,
     createdAt,

@@ -1,6 +1,7 @@
 /** A snapshot's manifest: what it is, what it needs, and how to tell that it is whole. */
 import { crc32 } from 'node:zlib';
 import { SparklerError } from '../errors.js';
+import type { MemoryPlan } from '../memory/index.js';
 import type { VmmCapabilities } from '../vmm/index.js';
 
 export const MANIFEST_FORMAT = 2;
@@ -33,8 +34,12 @@ export interface SnapshotManifest {
   readonly imageId: string;
   readonly kernelId: string;
   readonly codeId: string;
+  /** Which settings of the function its instances were started with; absent: not known. */
+  readonly settingsId?: string;
   readonly vcpus: number;
   readonly memMiB: number;
+  /** What its memory is made of beside that, and how it follows instances; absent: it is static. */
+  readonly memory?: MemoryPlan;
   readonly kernelArgs: string;
   /** Numbers of the instances alive in the guest. */
   readonly instances: readonly number[];

@@ -5,6 +5,7 @@
  */
 import type { Duplex } from 'node:stream';
 import type { SparklerError } from '../errors.js';
+import type { MemoryFeature, MemoryLayout, MemorySteps, VmMemory } from './memory.js';
 
 /** How guest instructions run. `none`: nothing executes (the in-memory driver). */
 export type Accelerator = 'kvm' | 'tcg' | 'none';
@@ -30,6 +31,17 @@ export interface VmmCapabilities {
   readonly memorySources: readonly MemorySource['kind'][];
   /** Why a source that the VMM has otherwise is not listed on this host, in words. */
   readonly missingSources?: Readonly<Partial<Record<MemorySource['kind'], string>>>;
+  /**
+   * What memory can do while a machine runs, see `MemoryLayout`. A machine that asks for what is not
+   * listed is refused with OPERATION_UNSUPPORTED.
+   */
+  readonly memory: readonly MemoryFeature[];
+  /** Why a feature is not listed, in words. */
+  readonly missingMemory?: Readonly<Partial<Record<MemoryFeature, string>>>;
+  /** What sizes of elastic memory are multiples of. */
+  readonly memorySteps: MemorySteps;
+  /** More blocks a machine cannot have. */
+  readonly maxBlocks: number;
 }
 
 /** A part of guest memory that a layered restore maps from a file of its own, or populates. */
@@ -101,6 +113,8 @@ export interface MachineSpec {
   readonly vmId: string;
   readonly vcpus: number;
   readonly memMiB: number;
+  /** Absent: memory is `memMiB` and stays so. */
+  readonly memory?: MemoryLayout;
   readonly kernelPath: string;
   readonly initrdPath: string;
   /** Added to the driver's own kernel command line. */
@@ -184,6 +198,8 @@ export interface VmMarks {
 /** What a driver implements for one VM. Callers get it wrapped: see `Machine` in machine.ts. */
 export interface VmHandle {
   readonly marks: VmMarks;
+  /** Undefined when the machine has no `MemoryLayout`. */
+  readonly memory: VmMemory | undefined;
   /** The byte stream to the guest agent. Ends when the VMM does. */
   readonly channel: Duplex;
   /** Resolves when the VMM is gone, whoever ended it. Never rejects. */
@@ -199,7 +215,9 @@ export interface VmHandle {
    * Writes the paused VM's state to `files`; neither may exist before. Once each time it is paused:
    * a VMM may refuse another one before it ran again. The VM stays paused and,
    * where `continuesAfterSnapshot` says so, may be resumed: it never writes to `files` again.
+   * Only `memMiB` is saved: a machine whose blocks or plugged memory hold anything is refused.
    * @throws SparklerError STORAGE_FULL, VMM_FAILED; what was written by then is removed.
+   * OPERATION_UNSUPPORTED: memory beside `memMiB` is in use; nothing was written.
    */
   snapshot(files: SnapshotFiles): Promise<void>;
   stats(): Promise<VmStats>;

@@ -1,4 +1,5 @@
 /** The VMM room's face: drivers, the machine wrapper and accelerator detection. */
+export { protectFromOomKiller } from './oom.js';
 export type {
   Accelerator,
   Drive,
@@ -16,6 +17,18 @@ export type {
   VmStats,
   VmWrites,
 } from './driver.js';
+export { nearestSize } from './memory-checks.js';
+export type {
+  BalloonStats,
+  BlockState,
+  MemoryFeature,
+  MemoryLayout,
+  MemoryState,
+  MemorySteps,
+  Populated,
+  Resized,
+  VmMemory,
+} from './memory.js';
 export { bootMachine, restoreMachine, type Machine, type MachineLimits } from './machine.js';
 export { nextState, TRANSITIONS, type MachineOperation } from './transitions.js';
 export {
@@ -32,6 +45,7 @@ export { chooseAccelerator, probe, type AcceleratorChoice } from './detect.js';
 export { createQemuDriver, encodePlan, qemuVersion, type QemuOptions } from './qemu/index.js';
 export {
   FakeDriver,
+  type FakeDevices,
   type FakeFaults,
   type FakeGuest,
   type FakeGuestFactory,

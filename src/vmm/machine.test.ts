@@ -38,6 +38,7 @@ function specFor(vmId = 'vm-1') {
     kernelArgs: '',
     drives: [],
     dir,
+    memory: { balloon: { freePageReporting: false }, blocks: [{ memMiB: 2 }] },
   };
 }
 
@@ -65,6 +66,11 @@ async function machineIn(state: VmState, driver = driverWith(), limits = AMPLE):
 
 function perform(machine: Machine, operation: MachineOperation): Promise<unknown> {
   if (operation === 'snapshot') return machine.snapshot(files(`s${Math.random()}`));
+  const { memory } = machine;
+  if (memory === undefined) throw new TypeError('the machine has no elastic memory');
+  if (operation === 'resize') return memory.setBalloon(1, 10);
+  if (operation === 'populate') return memory.populate(1, 0, 4096);
+  if (operation === 'discard') return memory.discard(1);
   return machine[operation]();
 }
 
@@ -75,6 +81,9 @@ describe('the state table', () => {
     ['snapshot', 'paused', 'paused'],
     ['stats', 'running', 'running'],
     ['stats', 'paused', 'paused'],
+    ['resize', 'running', 'running'],
+    ['populate', 'running', 'running'],
+    ['discard', 'running', 'running'],
     ['close', 'running', 'closed'],
     ['close', 'paused', 'closed'],
     ['close', 'failed', 'closed'],

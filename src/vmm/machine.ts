@@ -13,12 +13,16 @@ import type {
   VmExit,
   VmHandle,
   VmMarks,
+  VmmCapabilities,
   VmmDriver,
   VmState,
   VmStats,
   VmWrites,
 } from './driver.js';
 import { pidOf, type ObservedSpec } from './footprint.js';
+import { MachineMemory, type Turns } from './machine-memory.js';
+import { checkForkable, checkMemoryLayout } from './memory-checks.js';
+import type { VmMemory } from './memory.js';
 import { nextState, type MachineOperation } from './transitions.js';
 import { LimitExpired, within } from './within.js';
 
@@ -37,6 +41,8 @@ export interface MachineLimits {
 /** A VM with its life cycle enforced. Made by `bootMachine` and `restoreMachine`. */
 export class Machine {
   readonly spec: MachineSpec;
+  /** Undefined when the machine was made without a `MemoryLayout`. */
+  readonly memory: VmMemory | undefined;
   readonly #handle: VmHandle;
   readonly #limits: MachineLimits;
   #state: VmState;
@@ -46,11 +52,23 @@ export class Machine {
   /** Ends the wait of the operation under way when the VM goes. */
   #abort: ((reason: SparklerError) => void) | undefined;
 
-  constructor(spec: MachineSpec, handle: VmHandle, state: VmState, limits: MachineLimits) {
+  constructor(
+    spec: MachineSpec,
+    handle: VmHandle,
+    state: VmState,
+    limits: MachineLimits,
+    { memorySteps }: Pick<VmmCapabilities, 'memorySteps'>,
+  ) {
     this.spec = spec;
     this.#handle = handle;
     this.#state = state;
     this.#limits = limits;
+    const turns: Turns = {
+      now: (operation) => void nextState(operation, this.#state, spec.vmId),
+      // A driver that is not back soon after the limit that it was given is broken.
+      inTurn: (operation, limitMs, work) => this.#inTurn(operation, limitMs + limits.pauseMs, work),
+    };
+    this.memory = handle.memory && new MachineMemory(spec, handle.memory, memorySteps, turns);
     void handle.exited.then((exit) => this.#onExit(exit));
   }
 
@@ -152,36 +170,37 @@ export class Machine {
     );
   }
 
-  async #inTurn(
+  async #inTurn<T>(
     operation: MachineOperation,
     limitMs: number,
-    work: () => Promise<void>,
-  ): Promise<void> {
+    work: () => Promise<T>,
+  ): Promise<T> {
     const before = this.#turn;
     let release: () => void = () => undefined;
     this.#turn = new Promise((resolve) => (release = resolve));
     await before;
     try {
       const next = nextState(operation, this.#state, this.spec.vmId);
-      await this.#watched(operation, limitMs, work);
+      const result = await this.#watched(operation, limitMs, work);
       // The VMM may have died in the very turn in which the operation ended.
       nextState(operation, this.#state, this.spec.vmId);
       this.#state = next;
+      return result;
     } finally {
       release();
     }
   }
 
   /** Waits for `work`, its limit, or the VM's end, whichever comes first. */
-  async #watched(
+  async #watched<T>(
     operation: MachineOperation,
     limitMs: number,
-    work: () => Promise<void>,
-  ): Promise<void> {
+    work: () => Promise<T>,
+  ): Promise<T> {
     const gone = new Promise<never>((_, reject) => (this.#abort = reject));
     gone.catch(() => undefined);
     try {
-      await Promise.race([within(work(), limitMs), gone]);
+      return await Promise.race([within(work(), limitMs), gone]);
     } catch (error) {
       if (!(error instanceof LimitExpired)) throw error;
       const failure = this.#failure(operation, limitMs, error);
@@ -208,15 +227,17 @@ export class Machine {
 
 /**
  * Starts a VM whose guest boots: `running`.
- * @throws SparklerError VMM_FAILED when the VMM did not come up in time, and what the driver throws.
+ * @throws SparklerError VMM_FAILED when the VMM did not come up in time, what `checkMemoryLayout`
+ * throws, and what the driver throws.
  */
 export async function bootMachine(
   driver: VmmDriver,
   spec: ObservedSpec,
   limits: MachineLimits,
 ): Promise<Machine> {
+  checkMemoryLayout(spec, driver.capabilities);
   const handle = await start('boot', driver.boot(spec), limits.vmmStartMs, spec);
-  return new Machine(spec, handle, 'running', limits);
+  return new Machine(spec, handle, 'running', limits, driver.capabilities);
 }
 
 /** Starts a VM with a snapshot's state loaded: `paused`. @throws SparklerError as `bootMachine`. */
@@ -234,8 +255,10 @@ export async function restoreMachine(
     const message = `This VMM cannot restore memory by ${memory.kind}; it can by: ${can}.`;
     throw new SparklerError('OPERATION_UNSUPPORTED', message, { step: 'restore' });
   }
+  checkMemoryLayout(spec, driver.capabilities);
+  if (spec.hasClones === true || memory.kind === 'fork') checkForkable(spec);
   const handle = await start('restore', driver.restore(spec, files, memory), limitMs, spec);
-  return new Machine(spec, handle, 'paused', limits);
+  return new Machine(spec, handle, 'paused', limits, driver.capabilities);
 }
 
 async function start(

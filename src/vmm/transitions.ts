@@ -2,7 +2,8 @@
 import { SparklerError } from '../errors.js';
 import type { VmState } from './driver.js';
 
-export type MachineOperation = 'pause' | 'resume' | 'snapshot' | 'stats' | 'close';
+export type MachineOperation =
+  'pause' | 'resume' | 'snapshot' | 'stats' | 'resize' | 'populate' | 'discard' | 'close';
 
 /** Operation × state → the state after it. What is absent is VM_WRONG_STATE. */
 export const TRANSITIONS: Readonly<
@@ -12,6 +13,9 @@ export const TRANSITIONS: Readonly<
   resume: { paused: 'running' },
   snapshot: { paused: 'paused' },
   stats: { running: 'running', paused: 'paused' },
+  resize: { running: 'running' },
+  populate: { running: 'running' },
+  discard: { running: 'running' },
   close: { running: 'closed', paused: 'closed', failed: 'closed', closed: 'closed' },
 };
 

@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Invocation } from '../../src/client/index.js';
 import { SparklerError } from '../../src/errors.js';
 import { Home, REPOSITORY, type TestDaemon } from '../support/daemon.js';
 
@@ -23,6 +24,8 @@ def handler(event, context):
     held.append(os.urandom(event.get("mib", 0) << 20))
     return event.get("mib", 0)
 `;
+/** In a VM booted for it. */
+const COLD: Invocation = { func_name: 'slow', placement: ['cold'] };
 const SETTINGS = {
   func_name: 'slow',
   runtime: 'python3',
@@ -66,7 +69,7 @@ describe('a VMM that is killed', () => {
   it('fails the running invocation, and leaves nothing', async () => {
     const daemon = await started();
     await daemon.deployFiles({ 'app.py': SLOW }, SETTINGS);
-    const { vmId } = await daemon.client.invoke({ func_name: 'slow' });
+    const { vmId } = await daemon.client.invoke(COLD);
     const view = await daemon.client.vms.get(vmId);
     const params = JSON.stringify({ seconds: 60 });
     const running = code(daemon.client.invoke({ func_name: 'slow', vmId, params }));
@@ -81,7 +84,7 @@ describe('a VMM that is killed', () => {
   it('and one that is deleted while it works, likewise', async () => {
     const daemon = await started();
     await daemon.deployFiles({ 'app.py': SLOW }, SETTINGS);
-    const { vmId } = await daemon.client.invoke({ func_name: 'slow' });
+    const { vmId } = await daemon.client.invoke(COLD);
     const params = JSON.stringify({ seconds: 60 });
     const running = code(daemon.client.invoke({ func_name: 'slow', vmId, params }));
     await busy(daemon, vmId);
@@ -101,7 +104,7 @@ describe('a daemon that is killed', () => {
   it('takes its VMs with it; the next one finds functions and snapshots, and nothing else', async () => {
     const first = await home.daemon();
     await first.deployFiles({ 'app.py': SLOW }, SETTINGS);
-    const { vmId } = await first.client.invoke({ func_name: 'slow' });
+    const { vmId } = await first.client.invoke(COLD);
     const { ssId } = await first.client.snapshots.take({ vmId });
     await first.kill();
     const second = await started();
@@ -163,7 +166,7 @@ describe('a full disk', () => {
           .result;
       // Up, it has written little: there is room for another one now, but not for both for long.
       expect(await call(0)).toBe('0');
-      expect(await code(daemon.client.invoke({ func_name: 'slow' }))).toBe('STORAGE_FULL');
+      expect(await code(daemon.client.invoke(COLD))).toBe('STORAGE_FULL');
       // All that it was given it may use.
       expect(await call(250)).toBe('250');
       expect((await daemon.client.vms.list()).map((vm) => vm.vmId)).toEqual([vmId]);
@@ -177,12 +180,12 @@ describe('a full disk', () => {
 
   async function fillAndFree(daemon: TestDaemon, disk: string): Promise<void> {
     await daemon.deployFiles({ 'app.py': SLOW }, SETTINGS);
-    const { vmId } = await daemon.client.invoke({ func_name: 'slow' });
+    const { vmId } = await daemon.client.invoke(COLD);
     execFileSync('sh', ['-c', `head -c 1G /dev/zero > ${disk}/filler || true`], {
       stdio: 'ignore',
     });
     // Another VM is not started; a snapshot is not taken; code is not taken.
-    expect(await code(daemon.client.invoke({ func_name: 'slow' }))).toBe('STORAGE_FULL');
+    expect(await code(daemon.client.invoke(COLD))).toBe('STORAGE_FULL');
     expect(await code(daemon.client.snapshots.take({ vmId }))).toBe('STORAGE_FULL');
     expect(await code(daemon.deployFiles({ 'app.py': SLOW }, SETTINGS))).toBe('STORAGE_FULL');
     expect(await daemon.client.snapshots.list()).toEqual([]);

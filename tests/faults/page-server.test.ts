@@ -45,7 +45,7 @@ let expected: string;
 beforeAll(async () => {
   daemon = await home.daemon();
   await daemon.deployFiles({ 'app.py': READER }, { ...SETTINGS, timeout_ms: 120_000 });
-  const { vmId, result } = await daemon.client.invoke({ func_name: 'reader' });
+  const { vmId, result } = await daemon.client.invoke({ func_name: 'reader', placement: ['cold'] });
   expected = result;
   // Of one a working set is known, of the other it never is.
   for (const ssId of ['known', 'unknown']) await daemon.client.snapshots.take({ vmId, ssId });

@@ -7,12 +7,14 @@ import { Readable } from 'node:stream';
 import { loadConfig, type Config } from '../../src/config/index.js';
 import {
   createPlatform,
+  type HostMemory,
   type ImageInfo,
   type ImagePort,
   type KernelInfo,
   type Platform,
 } from '../../src/control/index.js';
 import { SparklerError } from '../../src/errors.js';
+import type { FakeMemory } from './fake-memory.js';
 import { reclaim, Registry } from '../../src/registry/index.js';
 import { scanSnapshots, SnapshotStore, type ScanResult } from '../../src/snapshot/index.js';
 import { createLogger } from '../../src/telemetry/index.js';
@@ -43,13 +45,20 @@ export interface TestOptions {
   readonly unfreezable?: () => string | undefined;
   readonly image?: Partial<ImageInfo>;
   readonly kernel?: Partial<KernelInfo>;
+  /** The host's memory, instead of the real one; default: more than any test needs. */
+  readonly hostMemory?: () => Promise<HostMemory>;
   /** Free bytes of the file system of a folder, instead of the real ones. */
   readonly freeBytes?: (folder: string) => Promise<number>;
   /** Gets the log's warnings. */
   readonly warn?: (message: string) => void;
+  /** The memory of the VM that boots as the nth, from 1 on. */
+  readonly memory?: (nth: number) => FakeMemory | undefined;
   /** Processors of the host, instead of the real ones; default 1. */
   readonly cpus?: number;
 }
+
+/** 1 TiB. */
+const PLENTY: HostMemory = { availableBytes: 2 ** 40, totalBytes: 2 ** 40 };
 
 export interface TestPlatform {
   readonly platform: Platform;
@@ -149,11 +158,14 @@ export async function testPlatform(options: TestOptions = {}): Promise<TestPlatf
   const scan = await scanSnapshots(registry, store, names);
   const driver = testDriver(options);
   const images = testImages(config, options.image, options.kernel);
+  let booted = 0;
   const platform = await createPlatform({
     ...{ config, registry, driver, images, store, logger, reclaimed },
     version: 'test',
     acceleratorReason: 'a test',
     ...(options.freeBytes && { freeBytes: options.freeBytes }),
+    openMemory: () => options.memory?.(++booted),
+    hostMemory: options.hostMemory ?? (() => Promise.resolve(PLENTY)),
     cpus: options.cpus ?? 1,
   });
   if (options.dataDir === undefined) await deploy(platform, 'hello');

@@ -92,6 +92,7 @@ export class MemoryPlatform implements Platform {
       createdAt: EPOCH,
       ...before,
       ...input,
+      placement: { ...before?.placement, ...input.placement },
       updatedAt: EPOCH,
     };
     this.functions.set(input.name, record);
@@ -162,9 +163,29 @@ export class MemoryPlatform implements Platform {
       busy: false,
       createdAt: EPOCH,
       residentBytes: 50 * 1024 * 1024,
+      memory: {
+        policy: input.memoryPolicy ?? 'static',
+        configuredMiB: input.memMiB ?? record.memMiB,
+        pluggedMiB: input.memMiB ?? record.memMiB,
+        grantedMiB: 0,
+      },
     };
     this.vms.set(vmId, vm);
     return Promise.resolve(vm);
+  }
+
+  async resizeVm(vmId: string, memMiB: number): Promise<VmView> {
+    this.called('resizeVm', { vmId, memMiB });
+    const vm = found(this.vms, vmId, 'VM');
+    const resized: VmView = {
+      ...vm,
+      memory: {
+        ...{ ...vm.memory, pluggedMiB: memMiB, usedByGuestBytes: 1, instances: [] },
+        blocks: [{ node: 1, memMiB: 512, state: 'free', residentBytes: 2, usedBytes: 3 }],
+      },
+    };
+    this.vms.set(vmId, resized);
+    return Promise.resolve(resized);
   }
 
   async poolVm(input: PoolInput): Promise<VmView> {

@@ -7,6 +7,8 @@ import type { InvocationOutput, Platform, VmView } from '../../src/control/index
 import { testPlatform, type TestOptions, type TestPlatform } from './control-platform.js';
 
 export const hello = { functionName: 'hello' };
+/** In a VM booted for it. */
+export const cold = { ...hello, placement: ['cold' as const] };
 export const fromSnapshot = { ...hello, ssId: 'ss-1' };
 
 /** The pool fills by itself and at once. */
@@ -40,7 +42,7 @@ export class PoolBed {
   }
 
   async snapshotOf(ssId: string): Promise<void> {
-    const { vmId } = await this.platform.invoke({ ...hello, params: '{"add":5}' });
+    const { vmId } = await this.platform.invoke({ ...cold, params: '{"add":5}' });
     await this.platform.takeSnapshot({ vmId, ssId });
     await this.platform.deleteVm(vmId);
   }

@@ -175,7 +175,7 @@ it.each(BENCHMARKS)(
       mem_size: memMiB,
       timeout_ms: FUNCTION_TIMEOUT_MS,
     });
-    const cold = await ask(benchmark, small, 'cold');
+    const cold = await ask(benchmark, small, 'cold', { placement: ['cold'] });
     const { ssId } = await daemon.client.snapshots.take({ vmId: cold.answer.vmId });
     await daemon.client.vms.delete(cold.answer.vmId);
     const results: Result[] = [];

@@ -85,7 +85,7 @@ describe.each([
   beforeAll(async () => {
     const settings = { func_name: runtime, runtime, handler, vcpu: 1, mem_size: 384 };
     await daemon.deployFiles({ [file]: code }, settings);
-    const booted = await start(runtime, {});
+    const booted = await start(runtime, { placement: ['cold'] });
     const { vmId } = booted;
     const { ssId } = await daemon.client.snapshots.take({ vmId });
     drawn = [booted];

@@ -153,7 +153,7 @@ describe.each([
   beforeAll(async () => {
     const settings = { func_name: name, runtime, handler: 'app.handler', vcpu: 1, mem_size: 384 };
     await daemon.deployFiles(files, settings);
-    const { vmId } = await daemon.client.invoke({ func_name: name });
+    const { vmId } = await daemon.client.invoke({ func_name: name, placement: ['cold'] });
     const [clone] = await cloneTwice(vmId);
     await cloneTwice(clone.vmId);
     await cloneTwice(vmId);

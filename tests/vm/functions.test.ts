@@ -83,7 +83,7 @@ describe('a function in Python', () => {
       vcpu: 1,
       mem_size: 256,
     });
-    const cold = await invoke('hello', { name: 'Ada' });
+    const cold = await invoke('hello', { name: 'Ada' }, { placement: ['cold'] });
     expect(cold.startKind).toBe('cold');
     expect(JSON.parse(cold.result)).toMatchObject({ message: 'Hello, Ada!' });
     expect(cold.faults.minor).toBeGreaterThan(0);

@@ -58,7 +58,7 @@ async function failureWith(kernel: string): Promise<SparklerError> {
     { ...settings, kernel, vcpu: 1, mem_size: 256 },
   );
   try {
-    await daemon.client.invoke({ func_name: kernel });
+    await daemon.client.invoke({ func_name: kernel, placement: ['cold'] });
   } catch (error) {
     if (error instanceof SparklerError) return error;
     throw error;

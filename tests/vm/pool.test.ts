@@ -28,7 +28,7 @@ beforeAll(async () => {
   daemon = await home.daemon();
   const settings = { ...fn, runtime: 'python3', handler: 'app.handler', vcpu: 1 } as const;
   await daemon.deployFiles({ 'app.py': CODE }, { ...settings, mem_size: 384 });
-  const { vmId } = await daemon.client.invoke(fn);
+  const { vmId } = await daemon.client.invoke({ ...fn, placement: ['cold'] });
   ({ ssId } = await daemon.client.snapshots.take({ vmId }));
   await daemon.client.vms.delete(vmId);
 });

@@ -6,7 +6,16 @@ import type { Command } from 'commander';
 import type { FunctionSettings } from '../../client/index.js';
 import { SparklerError } from '../../errors.js';
 import type { Bundle } from '../bundle.js';
-import { action, argument, examples, option, strategyOption, type Strategy } from '../command.js';
+import {
+  action,
+  argument,
+  examples,
+  option,
+  parsePlaces,
+  placementOption,
+  strategyOption,
+  type Strategy,
+} from '../command.js';
 import type { Context } from '../context.js';
 import { type Entry, type Runtime, findEntry } from '../guess.js';
 import type { Io } from '../io.js';
@@ -23,6 +32,9 @@ interface DeployOptions {
   readonly image?: string;
   readonly kernel?: string;
   readonly strategy?: Strategy;
+  readonly placement?: string;
+  readonly maxInstances?: string;
+  readonly maxVms?: string;
 }
 
 /** `['A=1', 'B=x=y']` as an object. */
@@ -44,6 +56,7 @@ function settingsOf(
   entry: Entry | undefined,
 ): FunctionSettings {
   const { image, kernel, mem, vcpu, timeout, strategy } = options;
+  const { placement, maxInstances, maxVms } = options;
   const runtime = options.runtime ?? entry?.runtime;
   const handler = options.handler ?? entry?.handler;
   const env = parseEnv(options.env);
@@ -58,6 +71,11 @@ function settingsOf(
     ...(image === undefined ? {} : { image }),
     ...(kernel === undefined ? {} : { kernel }),
     ...(strategy === undefined ? {} : { restore_strategy: strategy }),
+    ...(placement === undefined ? {} : { placement: parsePlaces(placement) }),
+    ...(maxInstances === undefined
+      ? {}
+      : { max_instances: parseCount(maxInstances, 'max-instances') }),
+    ...(maxVms === undefined ? {} : { max_vms: parseCount(maxVms, 'max-vms') }),
   };
 }
 
@@ -139,6 +157,11 @@ export function deployCommand(program: Command, io: Io): void {
     .addOption(option('--image <alias>', 'root file system, from the configuration'))
     .addOption(option('--kernel <alias>', 'guest kernel, from the configuration'))
     .addOption(strategyOption('how its snapshots are restored'))
+    .addOption(placementOption('where its invocations go, the first that is open'))
+    .addOption(option('--max-instances <count>', 'instances in one microVM, at most'))
+    .addOption(
+      option('--max-vms <count>', 'microVMs beyond which none is started for an invocation'),
+    )
     .action(action(io, deploy));
   examples(
     command,

@@ -21,6 +21,15 @@ function row(fn: FunctionView): string[] {
   ];
 }
 
+function placementOf({ placement, max_instances, max_vms }: FunctionView): string {
+  const parts = [
+    placement?.join(', ') ?? '',
+    max_instances === undefined ? '' : `at most ${max_instances} instances in a VM`,
+    max_vms === undefined ? '' : `at most ${max_vms} VMs`,
+  ].filter((text) => text !== '');
+  return parts.join('; ') || 'as configured';
+}
+
 /** One function in full. */
 export function describeFunction(context: Context, fn: FunctionView): string {
   const env = Object.entries(fn.env).map(([name, value]) => `${name}=${value}`);
@@ -34,6 +43,7 @@ export function describeFunction(context: Context, fn: FunctionView): string {
     ['image', fn.image],
     ['kernel', fn.kernel],
     ['restored by', fn.restore_strategy],
+    ['placement', placementOf(fn)],
     ['environment', env.length === 0 ? 'empty' : env.join(' ')],
     ['code', fn.code_bytes === undefined ? 'none yet' : formatBytes(fn.code_bytes)],
     ['code id', fn.code_sha256],

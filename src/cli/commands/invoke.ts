@@ -4,7 +4,16 @@ import { text } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import type { InvocationResult } from '../../client/index.js';
 import { SparklerError } from '../../errors.js';
-import { action, argument, examples, option, strategyOption, type Strategy } from '../command.js';
+import {
+  action,
+  argument,
+  examples,
+  option,
+  parsePlaces,
+  placementOption,
+  strategyOption,
+  type Strategy,
+} from '../command.js';
 import type { Context } from '../context.js';
 import type { Io } from '../io.js';
 import { formatBytes, formatMs, parseTime } from '../units.js';
@@ -13,6 +22,7 @@ interface InvokeOptions {
   readonly vm?: string;
   readonly snapshot?: string;
   readonly strategy?: Strategy;
+  readonly placement?: string;
   readonly event?: string;
   readonly eventFile?: string;
   readonly timeout?: string;
@@ -69,10 +79,16 @@ function describe(result: InvocationResult): string {
   return [
     `${result.startKind} start in ${result.vmId}${result.forked ? ' forked from the pool' : result.pooled ? ' of the pool' : ''}: ${formatMs(result.duration)}, ` +
       `of it ${formatMs(result.handlerMs)} in the handler`,
+    ...(result.placement ? [describePlacement(result.placement)] : []),
     `from the request: ${phases.join(', ')}`,
     ...(restore ? [describeRestore(restore)] : []),
     `page faults: ${minor} minor, ${major} major; trace ${result.traceId}`,
   ].join('\n');
+}
+
+function describePlacement({ why, passed }: NonNullable<InvocationResult['placement']>): string {
+  const before = passed.map(({ place, why: reason }) => `${place}: ${reason}`);
+  return [`placed: ${why}`, ...before.map((text) => `not ${text}`)].join('; ');
 }
 
 /** Numbers that are zero say nothing: the strategy does not do that. */
@@ -101,9 +117,12 @@ async function invoke(
   [name = '', dash]: readonly (string | undefined)[],
   options: InvokeOptions,
 ): Promise<void> {
-  const { vm, snapshot, strategy, timeout, quiet } = options;
+  const { vm, snapshot, strategy, placement, timeout, quiet } = options;
   if (vm !== undefined && snapshot !== undefined) {
     throw usage('vm: give only one of --vm and --snapshot.');
+  }
+  if (placement !== undefined && (vm !== undefined || snapshot !== undefined)) {
+    throw usage('placement: --vm and --snapshot say where it goes; leave --placement out.');
   }
   const params = await readEvent(context.io, options, dash);
   const result = await context.with((client) =>
@@ -112,6 +131,7 @@ async function invoke(
       ...(vm === undefined ? {} : { vmId: vm }),
       ...(snapshot === undefined ? {} : { ssId: snapshot }),
       ...(strategy === undefined ? {} : { strategy }),
+      ...(placement === undefined ? {} : { placement: parsePlaces(placement) }),
       ...(params === undefined ? {} : { params }),
       ...(timeout === undefined ? {} : { timeout_ms: parseTime(timeout, 'timeout') }),
     }),
@@ -130,7 +150,9 @@ export function invokeCommand(program: Command, io: Io): void {
     .summary('Invoke a function.')
     .description(
       'Invoke a function and print its result on stdout; its output and timing go to stderr.\n' +
-        'Without --vm and --snapshot it starts cold, in a microVM booted for it, which stays.\n' +
+        'Without --vm and --snapshot it goes to an idle instance, a new instance in a microVM that ' +
+        'runs, the newest snapshot, or a microVM booted for it, as the function says. What was ' +
+        'started for it stays.\n' +
         'The exit code is 3 when the function fails.',
     )
     .addArgument(argument('<name>', 'the function', 'functions'))
@@ -142,6 +164,7 @@ export function invokeCommand(program: Command, io: Io): void {
     .addOption(
       strategyOption("with --snapshot: how memory comes back; default the function's strategy"),
     )
+    .addOption(placementOption("where it may go, instead of where the function's may"))
     .addOption(option('--event <json>', 'the event; default {}'))
     .addOption(option('--event-file <file>', 'a file with the event; - is stdin', 'files'))
     .addOption(option('--timeout <time>', "shorten the function's time limit: 500ms, 10s"))
@@ -153,6 +176,7 @@ export function invokeCommand(program: Command, io: Io): void {
     `sparkler invoke hello --event '{"name":"Ada"}'`,
     'sparkler invoke json --event-file input.json --vm VM',
     'sparkler invoke hello --snapshot warm-hello --strategy reap',
+    'sparkler invoke hello --placement cold',
     'echo 42 | sparkler invoke square - | jq .',
   );
 }

@@ -4,6 +4,7 @@ import type { Vm } from '../../client/index.js';
 import { action, argument, examples, option } from '../command.js';
 import type { Context } from '../context.js';
 import type { Io } from '../io.js';
+import { describeMemory, vmMemoryCommands } from './vm-memory.js';
 import { formatAge, formatBytes, parseCount, parseMemory } from '../units.js';
 
 const HEAD = [
@@ -26,7 +27,7 @@ function row(vm: Vm): string[] {
     vm.busy ? 'busy' : vm.state,
     vm.ssId === undefined ? vm.startKind : `${vm.pooled ? 'pooled' : 'snapshot'} ${vm.ssId}`,
     String(vm.vmConf.vcpu),
-    `${vm.vmConf.mem_size} MiB`,
+    describeMemory(vm),
     vm.residentBytes === undefined ? '-' : formatBytes(vm.residentBytes),
     String(vm.invocations),
     vm.pid === undefined ? '-' : String(vm.pid),
@@ -41,27 +42,43 @@ async function list(context: Context): Promise<void> {
   );
 }
 
+type Policy = Vm['memory']['policy'];
+
+/** All of them; the compiler knows when the API gets another one. */
+const POLICIES = Object.keys({
+  static: true,
+  balloon: true,
+  'virtio-mem': true,
+  blocks: true,
+} satisfies Record<Policy, true>);
+
 interface StartOptions {
   readonly snapshot?: string;
   readonly mem?: string;
   readonly vcpu?: string;
+  readonly memoryPolicy?: Policy;
+  readonly block: readonly string[];
 }
 
 async function start(context: Context, name: string, options: StartOptions): Promise<void> {
-  const { snapshot, mem, vcpu } = options;
+  const { snapshot, mem, vcpu, memoryPolicy, block } = options;
   const vm = await context.with((client) =>
     client.vms.start({
       func_name: name,
       ...(snapshot === undefined ? {} : { ssId: snapshot }),
       ...(mem === undefined ? {} : { mem: parseMemory(mem, 'mem') }),
       ...(vcpu === undefined ? {} : { vcpu: parseCount(vcpu, 'vcpu') }),
+      ...(memoryPolicy === undefined ? {} : { memory_policy: memoryPolicy }),
+      ...(block.length === 0 ? {} : { blocks: block.map((size) => parseMemory(size, 'block')) }),
     }),
   );
   context.print(vm, () => `${vm.vmId}\n`);
 }
 
 function startCommand(program: Command, io: Io): void {
-  const group = program.command('vm').description('Start a microVM ahead of its invocations.');
+  const group = program
+    .command('vm')
+    .description('Start a microVM ahead of its invocations, show and resize one.');
   const command = group
     .command('start')
     .summary('Start a microVM and print its id.')
@@ -71,16 +88,28 @@ function startCommand(program: Command, io: Io): void {
     )
     .addArgument(argument('<name>', 'the function that it shall run', 'functions'))
     .addOption(option('--snapshot <id>', 'restore this snapshot', 'snapshots'))
-    .addOption(option('--mem <size>', "memory: 512, 512MiB, 2GiB; default the function's"))
+    .addOption(
+      option('--mem <size>', "all memory it may come to have: 512, 2GiB; default the function's"),
+    )
     .addOption(option('--vcpu <count>', "vCPUs; default the function's"))
+    .addOption(
+      option('--memory-policy <name>', 'how its memory follows its instances').choices(POLICIES),
+    )
+    .addOption(
+      option('--block <size>', 'a block of this size; give it once for each block')
+        .default([], 'of one size')
+        .argParser((size: string, before: readonly string[]) => [...before, size]),
+    )
     .action(
       action(io, (context, [name = ''], options: StartOptions) => start(context, name, options)),
     );
   examples(
     command,
     'sparkler vm start hello',
+    'sparkler vm start hello --memory-policy blocks --mem 4GiB',
     'VM=$(sparkler vm start hello --snapshot warm-hello) && sparkler invoke hello --vm $VM',
   );
+  vmMemoryCommands(group, io);
 }
 
 /** Text as it is, or as a JSON string. */

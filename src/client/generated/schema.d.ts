@@ -124,7 +124,7 @@ export interface paths {
         put?: never;
         /**
          * Invoke a function
-         * @description With `vmId` warm in that VM; else with `ssId` in a VM restored from that snapshot; else cold.
+         * @description With `vmId` warm in that VM; else with `ssId` in a VM restored from that snapshot; else where the function's placement says.
          */
         post: operations["invoke"];
         delete?: never;
@@ -353,7 +353,11 @@ export interface paths {
         delete: operations["deleteVm"];
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Set a microVM's memory by hand
+         * @description Answers when the guest has it. It stays until its instances need more, or it is set again. A size that cannot be is refused with the nearest that can; a guest that does not get there in time keeps the size of before.
+         */
+        patch: operations["resizeVm"];
         trace?: never;
     };
     "/vms/{vmId}/console": {
@@ -386,7 +390,7 @@ export interface components {
              * @description Which error it is; docs/errors.md lists them.
              * @enum {string}
              */
-            code: "INVALID_REQUEST" | "INVALID_PARAMS" | "INVALID_ARCHIVE" | "INVALID_CONFIG" | "INVALID_TRACE" | "UNSUPPORTED_FIELD" | "PATH_NOT_ALLOWED" | "MEMORY_TOO_SMALL" | "LIMIT_EXCEEDED" | "HOST_NOT_ALLOWED" | "ORIGIN_NOT_ALLOWED" | "ROUTE_NOT_FOUND" | "FUNCTION_NOT_FOUND" | "IMAGE_NOT_FOUND" | "KERNEL_NOT_FOUND" | "VM_NOT_FOUND" | "SNAPSHOT_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "UNSUPPORTED_MEDIA_TYPE" | "BODY_TOO_LARGE" | "ARCHIVE_TOO_LARGE" | "HEADERS_TOO_LARGE" | "FUNCTION_HAS_NO_CODE" | "FUNCTION_IN_USE" | "FUNCTION_MISMATCH" | "SNAPSHOT_IN_USE" | "SNAPSHOT_UNUSABLE" | "VM_WRONG_STATE" | "OPERATION_UNSUPPORTED" | "FUNCTION_NOT_FROZEN" | "HANDLER_NOT_FOUND" | "HANDLER_FAILED" | "HANDLER_EXITED" | "HANDLER_OUT_OF_MEMORY" | "HANDLER_TIMEOUT" | "RESULT_NOT_JSON" | "RESULT_TOO_LARGE" | "GUEST_NOT_READY" | "GUEST_PANICKED" | "GUEST_PROTOCOL" | "VM_DIED" | "STORAGE_FULL" | "TOO_MANY_VMS" | "TOO_MANY_REQUESTS" | "DEPENDENCY_MISSING" | "DATA_IN_USE" | "VMM_FAILED" | "PAGE_SERVER_FAILED" | "IMAGE_BUILD_FAILED" | "SHUTTING_DOWN" | "DAEMON_UNREACHABLE" | "INTERNAL";
+            code: "INVALID_REQUEST" | "INVALID_PARAMS" | "INVALID_ARCHIVE" | "INVALID_CONFIG" | "INVALID_TRACE" | "UNSUPPORTED_FIELD" | "PATH_NOT_ALLOWED" | "MEMORY_TOO_SMALL" | "LIMIT_EXCEEDED" | "HOST_NOT_ALLOWED" | "ORIGIN_NOT_ALLOWED" | "ROUTE_NOT_FOUND" | "FUNCTION_NOT_FOUND" | "IMAGE_NOT_FOUND" | "KERNEL_NOT_FOUND" | "VM_NOT_FOUND" | "SNAPSHOT_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "UNSUPPORTED_MEDIA_TYPE" | "BODY_TOO_LARGE" | "ARCHIVE_TOO_LARGE" | "HEADERS_TOO_LARGE" | "FUNCTION_HAS_NO_CODE" | "FUNCTION_IN_USE" | "FUNCTION_MISMATCH" | "SNAPSHOT_IN_USE" | "SNAPSHOT_UNUSABLE" | "VM_WRONG_STATE" | "OPERATION_UNSUPPORTED" | "NO_PLACE" | "FUNCTION_NOT_FROZEN" | "HANDLER_NOT_FOUND" | "HANDLER_FAILED" | "HANDLER_EXITED" | "HANDLER_OUT_OF_MEMORY" | "HANDLER_TIMEOUT" | "RESULT_NOT_JSON" | "RESULT_TOO_LARGE" | "GUEST_NOT_READY" | "GUEST_PANICKED" | "GUEST_PROTOCOL" | "VM_DIED" | "RESIZE_TIMED_OUT" | "STORAGE_FULL" | "NO_MEMORY_BLOCK" | "TOO_MANY_VMS" | "TOO_MANY_REQUESTS" | "HOST_MEMORY_FULL" | "DEPENDENCY_MISSING" | "DATA_IN_USE" | "VMM_FAILED" | "PAGE_SERVER_FAILED" | "IMAGE_BUILD_FAILED" | "SHUTTING_DOWN" | "DAEMON_UNREACHABLE" | "INTERNAL";
             /** @description The guest console's last lines. */
             console?: string;
             /** @description The function's own error type. */
@@ -406,6 +410,8 @@ export interface components {
             message: string;
             /** @description The same request may succeed later. */
             retryable: boolean;
+            /** @description After so many seconds the same request is worth another try; `Retry-After` says the same. */
+            retryAfterS?: number;
             /** @description The function's own stack trace. */
             stack?: string;
             /** @description The step that failed. */
@@ -434,8 +440,14 @@ export interface components {
             image: string;
             /** @description Alias of the guest kernel. */
             kernel: string;
+            /** @description Instances in one VM. Absent: as the configuration says. */
+            max_instances?: number;
+            /** @description VMs beyond which none is restored or booted for an invocation that names none. Absent: as the configuration says. */
+            max_vms?: number;
             /** @description Memory of its microVMs, MiB. */
             mem_size: number;
+            /** @description Where invocations go that name no VM and no snapshot, the first that is open: an idle instance (`warm`), a new instance in a VM that runs (`vertical`), the newest usable snapshot (`snapshot`), a boot (`cold`). What is left out is not used. Absent: as the configuration says. */
+            placement?: ("warm" | "vertical" | "snapshot" | "cold")[];
             /** @description How its snapshots are restored when an invocation does not say. */
             restore_strategy: string;
             /**
@@ -467,8 +479,14 @@ export interface components {
             image?: string;
             /** @description Alias of the guest kernel, from the configuration. */
             kernel?: string;
+            /** @description Instances in one VM; more than one needs a memory policy that grows. Default: the configuration's `placement`. */
+            max_instances?: number;
+            /** @description VMs beyond which none is restored or booted for an invocation that names none. Default: the configuration's `placement`. */
+            max_vms?: number;
             /** @description Memory, MiB. */
             mem_size?: number;
+            /** @description Where invocations go that name no VM and no snapshot, the first that is open: an idle instance (`warm`), a new instance in a VM that runs (`vertical`), the newest usable snapshot (`snapshot`), a boot (`cold`). What is left out is not used. Default: the configuration's `placement`. */
+            placement?: ("warm" | "vertical" | "snapshot" | "cold")[];
             /**
              * @description How its snapshots are restored when an invocation does not say.
              * @enum {string}
@@ -529,7 +547,7 @@ export interface components {
             /** @description What this host does not let the daemon do. */
             warnings: string[];
         };
-        /** @description An invocation. Neither `vmId` nor `ssId`: cold, in a VM booted for it. */
+        /** @description An invocation. Neither `vmId` nor `ssId`: it goes where the rules of its function say; `placement` in the answer says why. */
         Invocation: {
             /** @description Restore as REAP does: the same as `strategy: reap`. */
             enableReap?: boolean | null;
@@ -550,6 +568,8 @@ export interface components {
             overlay_regions?: boolean | null;
             /** @description The event: a string of JSON. Default, also for "": `{}`. */
             params?: string;
+            /** @description Without `vmId` and `ssId`: the places to try, instead of the function's. `["cold"]` boots a VM. */
+            placement?: ("warm" | "vertical" | "snapshot" | "cold")[];
             /** @description `vanilla`: make all of guest memory resident before the guest runs. For measurements: the time without any paging. */
             resident?: boolean | null;
             /** @description Without `vmId`: invoke it in a VM restored from this snapshot, which stays alive; in one of the pool where one waits. */
@@ -589,6 +609,13 @@ export interface components {
             forked?: boolean;
             /** @description Inside the handler, by the guest's clock, ms. */
             handlerMs: number;
+            /** @description How the instance was started. Absent: it was there. */
+            instance?: {
+                /** @description It was made from a process that had loaded the handler already. */
+                from_zygote: boolean;
+                /** @description By the guest's clock, until its handler was loaded. */
+                init_ms: number;
+            };
             /** @description What the invocation printed, its last part. */
             logs: string;
             /** @description Milliseconds from the request's arrival until each point; absent where it did not occur. */
@@ -605,6 +632,21 @@ export interface components {
                 stateLoaded?: number;
                 /** @description The VMM process answers. */
                 vmmUp?: number;
+            };
+            /** @description Why the invocation went where it went: `startKind` says where. Absent when it named a VM or a snapshot. */
+            placement?: {
+                /** @description The places that were tried before, in order. */
+                passed: {
+                    /**
+                     * @description A place that was tried before.
+                     * @enum {string}
+                     */
+                    place: "warm" | "vertical" | "snapshot" | "cold";
+                    /** @description Why it was not open. */
+                    why: string;
+                }[];
+                /** @description Why its instance came from there. */
+                why: string;
             };
             /** @description Its VM stood restored in the pool: `vmmUp` and `stateLoaded` were reached before the request; or it is forked from one that does. Absent: neither. */
             pooled?: boolean;
@@ -630,10 +672,10 @@ export interface components {
             /** @description What the handler returned: a string of JSON. */
             result: string;
             /**
-             * @description How the invocation got its instance.
+             * @description How the invocation got its instance: `warm`, one that was there; `vertical`, a new one in a VM that ran; `snapshot`, in a VM restored for it; `cold`, in a VM booted for it.
              * @enum {string}
              */
-            startKind: "cold" | "snapshot" | "warm";
+            startKind: "warm" | "vertical" | "snapshot" | "cold";
             /** @description Its trace: that of the `traceparent` header, else a new one. */
             traceId: string;
             /** @description The VM that served it; it stays alive. */
@@ -847,6 +889,84 @@ export interface components {
             createdAt: string;
             /** @description How many invocations it has served. */
             invocations: number;
+            /** @description Its memory. */
+            memory: {
+                /** @description The guest's own statistics, through its balloon. */
+                balloonStats?: {
+                    /** @description How old this is, ms. */
+                    ageMs: number;
+                    /** @description Free, or could be at once, bytes. */
+                    availableBytes?: number;
+                    /** @description Cached files, bytes. */
+                    diskCacheBytes?: number;
+                    /** @description Free, bytes. */
+                    freeBytes?: number;
+                    /** @description Page faults that read from a disk. */
+                    majorFaults?: number;
+                    /** @description Page faults that did not. */
+                    minorFaults?: number;
+                    /** @description All of it, bytes. */
+                    totalBytes?: number;
+                };
+                /** @description Its blocks; one VM only. */
+                blocks?: {
+                    /** @description Its size, MiB. */
+                    memMiB: number;
+                    /** @description Number of the guest's NUMA node. */
+                    node: number;
+                    /** @description Host memory behind it, bytes. */
+                    residentBytes: number;
+                    /**
+                     * @description `taken`: an instance has it. `returning`: it is being given back to the host. `closed`: taken out by hand.
+                     * @enum {string}
+                     */
+                    state: "free" | "taken" | "returning" | "closed";
+                    /** @description What of it the guest has allocated; absent when the guest could not be asked, bytes. */
+                    usedBytes?: number;
+                }[];
+                /** @description The most that it may have, MiB. */
+                configuredMiB: number;
+                /** @description What its instances have been given of that, MiB. */
+                grantedMiB: number;
+                /** @description Its instances; one VM only. */
+                instances?: {
+                    /** @description What it uses now, bytes. */
+                    currentBytes: number;
+                    /** @description Its number in the VM. */
+                    instance: number;
+                    /** @description What it may use at most; absent: the VM's own memory is the limit, bytes. */
+                    limitBytes?: number;
+                    /** @description The blocks that it is bound to. */
+                    nodes: number[];
+                    /** @description The most that it has used, bytes. */
+                    peakBytes: number;
+                }[];
+                /** @description What it has now, MiB. */
+                pluggedMiB: number;
+                /**
+                 * @description Its memory policy.
+                 * @enum {string}
+                 */
+                policy: "static" | "balloon" | "virtio-mem" | "blocks";
+                /** @description How memory is populated ahead; policy `blocks` only. */
+                population?: {
+                    /** @description What the next instance gets populated ahead, bytes. */
+                    eagerBytes: number;
+                    /** @description From how many earlier instances that was learned; 0: it is as configured. */
+                    peaks: number;
+                    /**
+                     * @description Whether second-level page tables are filled as well.
+                     * @enum {string}
+                     */
+                    preTdpFault: "off" | "on" | "unavailable";
+                    /** @description Why that is unavailable. */
+                    why?: string;
+                };
+                /** @description Host memory behind it (policy `static`: that of the whole VMM); one VM only, bytes. */
+                residentBytes?: number;
+                /** @description What is neither free in the guest nor could be at once; one VM only, bytes. */
+                usedByGuestBytes?: number;
+            };
             /** @description Its network slot. */
             namespace?: string;
             /** @description Process id of the VMM. */
@@ -880,7 +1000,7 @@ export interface components {
                 image: string;
                 /** @description Alias of the guest kernel. */
                 kernel: string;
-                /** @description Memory, MiB. */
+                /** @description All memory that it may come to have, MiB. */
                 mem_size: number;
                 /** @description vCPUs. */
                 vcpu: number;
@@ -892,22 +1012,23 @@ export interface components {
         };
         /** @description A microVM to start. */
         VMInput: {
-            /**
-             * @description Memory by balloon. A boolean; not in this version: only false or null is accepted.
-             * @enum {unknown}
-             */
-            enable_balloon?: false | null;
-            /**
-             * @description Memory by Faascale's blocks. A boolean; not in this version: only false or null is accepted.
-             * @enum {unknown}
-             */
-            enable_faascale?: false | null;
+            /** @description Policy `blocks` only: the size of each block, MiB. Default: as many as fit into `mem`, each of the function's memory. */
+            blocks?: number[];
+            /** @description The same as `memory_policy: balloon`. */
+            enable_balloon?: boolean | null;
+            /** @description The same as `memory_policy: blocks`; where a kernel `faascale` is configured, that kernel, which manages blocks by itself. */
+            enable_faascale?: boolean | null;
             /** @description The function that it shall run. */
             func_name: string;
             /** @description Alias of the guest kernel. Default: the function's. */
             kernel?: string;
-            /** @description Memory, MiB. Default: the function's. */
+            /** @description All memory that the VM may come to have, MiB. Default: the function's where its memory is static, else enough for `memory.instances` instances of it. */
             mem?: number;
+            /**
+             * @description How its memory follows its instances. `static`: it has one size. `balloon`: what no invocation needs is taken back. `virtio-mem`: plugged and unplugged. `blocks`: an instance is bound to blocks of its own. Default: `memory.policy` of the configuration.
+             * @enum {string}
+             */
+            memory_policy?: "static" | "balloon" | "virtio-mem" | "blocks" | "";
             /**
              * @description The network slot. A string; not in this version: only "" or null is accepted.
              * @enum {unknown}
@@ -934,6 +1055,11 @@ export interface components {
              * @enum {string}
              */
             strategy?: "vanilla" | "cached" | "reap" | "faasnap" | "populate" | "auto";
+        };
+        /** @description Memory for a microVM. */
+        VMResize: {
+            /** @description All memory that it is to have now, MiB. */
+            mem: number;
         };
         /** @description What is known of the working set of a snapshot. */
         WorkingSet: {
@@ -1583,7 +1709,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `FUNCTION_HAS_NO_CODE`, `FUNCTION_MISMATCH`, `VM_WRONG_STATE`, `SNAPSHOT_UNUSABLE`, `OPERATION_UNSUPPORTED`, `STORAGE_FULL` */
+            /** @description `FUNCTION_HAS_NO_CODE`, `FUNCTION_MISMATCH`, `VM_WRONG_STATE`, `NO_PLACE`, `SNAPSHOT_UNUSABLE`, `OPERATION_UNSUPPORTED`, `STORAGE_FULL` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1628,7 +1754,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `TOO_MANY_VMS`, `TOO_MANY_REQUESTS` */
+            /** @description `TOO_MANY_VMS`, `TOO_MANY_REQUESTS`, `HOST_MEMORY_FULL` */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3263,7 +3389,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `TOO_MANY_VMS` */
+            /** @description `TOO_MANY_VMS`, `HOST_MEMORY_FULL` */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3361,7 +3487,7 @@ export interface operations {
                     "application/json": components["schemas"]["VM"];
                 };
             };
-            /** @description `UNSUPPORTED_FIELD`, `MEMORY_TOO_SMALL`, `INVALID_REQUEST` */
+            /** @description `UNSUPPORTED_FIELD`, `MEMORY_TOO_SMALL`, `LIMIT_EXCEEDED`, `INVALID_REQUEST` */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3388,7 +3514,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `FUNCTION_HAS_NO_CODE`, `FUNCTION_MISMATCH`, `SNAPSHOT_UNUSABLE`, `STORAGE_FULL` */
+            /** @description `FUNCTION_HAS_NO_CODE`, `FUNCTION_MISMATCH`, `SNAPSHOT_UNUSABLE`, `OPERATION_UNSUPPORTED`, `STORAGE_FULL` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3415,7 +3541,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `TOO_MANY_VMS` */
+            /** @description `TOO_MANY_VMS`, `HOST_MEMORY_FULL` */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3551,6 +3677,114 @@ export interface operations {
             };
             /** @description `INTERNAL` */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    resizeVm: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the VM. */
+                vmId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VMResize"];
+            };
+        };
+        responses: {
+            /** @description A microVM. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VM"];
+                };
+            };
+            /** @description `UNSUPPORTED_FIELD`, `INVALID_REQUEST` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `HOST_NOT_ALLOWED`, `ORIGIN_NOT_ALLOWED` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `VM_NOT_FOUND` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `VM_WRONG_STATE`, `OPERATION_UNSUPPORTED` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `BODY_TOO_LARGE` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `UNSUPPORTED_MEDIA_TYPE` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `RESIZE_TIMED_OUT`, `GUEST_NOT_READY`, `VM_DIED` */
+            424: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `VMM_FAILED`, `INTERNAL` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `SHUTTING_DOWN` */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

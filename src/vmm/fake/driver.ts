@@ -13,7 +13,7 @@ import type {
   VmmDriver,
 } from '../driver.js';
 import { type FakeFaults, faultError } from './faults.js';
-import { FakeHandle } from './handle.js';
+import { FakeHandle, type SavedState } from './handle.js';
 import type { FakeGuestFactory } from './guest.js';
 
 export interface FakeOptions {
@@ -33,6 +33,10 @@ const CAPABILITIES: VmmCapabilities = {
   continuesAfterSnapshot: true,
   hasProcess: false,
   memorySources: ['file', 'layers', 'userfault'],
+  memory: ['balloon', 'hotplug', 'blocks'],
+  missingMemory: { prefault: 'it has no page tables' },
+  memorySteps: { balloonMiB: 1, hotplugMiB: 2, blockMiB: 2 },
+  maxBlocks: 64,
 };
 
 export class FakeDriver implements VmmDriver {
@@ -64,9 +68,11 @@ export class FakeDriver implements VmmDriver {
     this.restores.push(memory);
     const faults = await this.#begin(spec);
     if (memory.kind === 'fork') return this.#fork(spec, memory, faults);
-    const saved: unknown = JSON.parse(await readFile(files.statePath, 'utf8'));
+    const saved = JSON.parse(await readFile(files.statePath, 'utf8')) as SavedState;
     await stat(files.memoryPath);
-    return this.#add(new FakeHandle(spec, this.#options.guest, faults, { state: saved, memory }));
+    const { guest: state, ...devices } = saved;
+    const from = { state, ...devices, memory };
+    return this.#add(new FakeHandle(spec, this.#options.guest, faults, from));
   }
 
   /** As a process that was forked: it ends with the one that it comes from. */

@@ -1,4 +1,6 @@
+import { describe, expect, it } from 'vitest';
 import { describeDriver, type DriverUnderTest } from '../conformance.js';
+import { bootMachine } from '../machine.js';
 import { FakeDriver, programGuest } from './index.js';
 
 const LIMITS = {
@@ -27,7 +29,7 @@ function makeFake(): Promise<DriverUnderTest> {
     initrdPath: 'initrd',
     drives: [],
     runtime: 'python3',
-    memMiB: 1,
+    memMiB: 32,
     limits: LIMITS,
     bootMs: 1000,
     kill: (machine) => driver.vm(machine.spec.vmId).die(),
@@ -38,3 +40,33 @@ function makeFake(): Promise<DriverUnderTest> {
 }
 
 describeDriver('fake', makeFake);
+
+describe('a guest that does not answer its devices', () => {
+  it.each(['balloon', 'hotplug', 'blocks'] as const)('keeps its memory: %s', async (device) => {
+    const driver = new FakeDriver({
+      guest: () => ({ save: () => ({}), stop: () => undefined }),
+      faults: () => ({ deaf: [device] }),
+    });
+    const memory = {
+      balloon: { freePageReporting: true },
+      hotplug: { maxMiB: 8 },
+      blocks: [{ memMiB: 2 }],
+    };
+    const paths = { kernelPath: 'k', initrdPath: 'i', kernelArgs: '', drives: [], dir: '/nowhere' };
+    const machine = await bootMachine(
+      driver,
+      { vmId: 'v', vcpus: 1, memMiB: 4, memory, ...paths },
+      LIMITS,
+    );
+    const made = machine.memory;
+    const asked = {
+      balloon: () => made?.setBalloon(2, 5),
+      hotplug: () => made?.setPlugged(4, 5),
+      blocks: () => made?.ready(5),
+    };
+    const before = { balloon: 4, hotplug: 0, blocks: 0 };
+    expect(await asked[device]()).toMatchObject({ reached: false, mib: before[device] });
+    expect(machine.state).toBe('running');
+    await machine.close();
+  });
+});

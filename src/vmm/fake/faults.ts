@@ -10,9 +10,11 @@ export interface FakeFaults {
   readonly hang?: readonly ('pause' | 'resume' | 'snapshot' | 'close')[];
   /** These operations throw. */
   readonly fail?: readonly ('pause' | 'resume' | 'snapshot' | 'stats')[];
+  /** The guest takes no notice of these devices' wishes. */
+  readonly deaf?: readonly ('balloon' | 'hotplug' | 'blocks')[];
   /** `snapshot` meets a full disk halfway. */
   readonly diskFull?: boolean;
-  /** Each of pause, resume, snapshot and close takes so long, milliseconds. */
+  /** Each of pause, resume, snapshot, close, and of memory's resizes takes so long, milliseconds. */
   readonly delayMs?: number;
 }
 

@@ -1,9 +1,11 @@
 import type { Duplex } from 'node:stream';
+import type { MachineSpec } from '../driver.js';
 import {
   FakeAgent,
   type FakeAgentOptions,
   type FakeHandler,
   type FakeInstances,
+  type GuestNode,
 } from '../../guest/index.js';
 
 /** A guest without a machine: it speaks the guest channel's protocol on the port it was given. */
@@ -20,6 +22,7 @@ export interface FakeGuest {
 export type FakeGuestFactory = (
   port: Duplex,
   saved: { readonly state: unknown } | undefined,
+  spec: Pick<MachineSpec, 'memMiB' | 'memory'>,
 ) => FakeGuest;
 
 /** What a fake guest's handlers keep between invocations: it is part of its snapshots. */
@@ -41,11 +44,12 @@ interface Saved {
 
 /** Guests that are the guest room's fake agent, running `program`. */
 export function programGuest({ program, load, unfreezable }: ProgramOptions): FakeGuestFactory {
-  return (port, saved) => {
+  return (port, saved, spec) => {
     const state = saved?.state as Saved | undefined;
     const memory = state?.memory ?? {};
     const agent = new FakeAgent(port, {
       handler: program(memory),
+      nodes: () => nodesOf(spec),
       ...(load && { load }),
       ...(unfreezable && { unfreezable }),
       ...(state && { instances: state.instances, frozen: state.frozen }),
@@ -55,4 +59,14 @@ export function programGuest({ program, load, unfreezable }: ProgramOptions): Fa
       stop: () => undefined,
     };
   };
+}
+
+const KIB_PER_MIB = 1024;
+
+/** Its own memory and its blocks, all free. */
+function nodesOf({ memMiB, memory }: Pick<MachineSpec, 'memMiB' | 'memory'>): GuestNode[] {
+  return [{ memMiB }, ...(memory?.blocks ?? [])].map((part, node) => {
+    const managedKiB = part.memMiB * KIB_PER_MIB;
+    return { node, managedKiB, freeKiB: managedKiB };
+  });
 }

@@ -13,7 +13,9 @@ import type {
   VmStats,
   VmWrites,
 } from '../driver.js';
+import { FakeDevices } from './devices.js';
 import { gatedChannel, type GatedChannel } from './channel.js';
+import { unsavedMemory } from '../memory-checks.js';
 import { faultError, type FakeFaults } from './faults.js';
 import type { FakeGuest, FakeGuestFactory } from './guest.js';
 
@@ -27,15 +29,22 @@ const WRITTEN_PAGE = 40;
 
 const PANIC = 'Kernel panic - not syncing: Attempted to kill init!';
 
+/** The contents of a fake snapshot's state file. */
+export interface SavedState {
+  readonly guest: unknown;
+  readonly balloonMiB?: number;
+}
+
 /** One fake VM. Beside the handle's own methods, tests may let it die. */
 export class FakeHandle implements VmHandle {
   readonly spec: MachineSpec;
   readonly marks: VmMarks;
+  readonly memory: FakeDevices | undefined;
   readonly exited: Promise<VmExit>;
   readonly #link: GatedChannel;
   readonly #guest: FakeGuest | undefined;
   readonly #faults: FakeFaults;
-  readonly #memory: MemorySource | undefined;
+  readonly #source: MemorySource | undefined;
   /** As with a real VMM: the memory of a booted VM is a file until its first snapshot. */
   #memoryIsFile: boolean;
   #console = '';
@@ -45,17 +54,22 @@ export class FakeHandle implements VmHandle {
     spec: MachineSpec,
     factory: FakeGuestFactory,
     faults: FakeFaults,
-    saved?: { readonly state: unknown; readonly memory: MemorySource },
+    saved?: {
+      readonly state: unknown;
+      readonly balloonMiB?: number;
+      readonly memory: MemorySource;
+    },
   ) {
     const now = performance.now();
     this.spec = spec;
     this.marks = { requested: now, vmmUp: now, ...(saved && { stateLoaded: now }) };
     this.#faults = faults;
-    this.#memory = saved?.memory;
+    this.memory = spec.memory && new FakeDevices(spec, spec.memory, faults, saved?.balloonMiB);
+    this.#source = saved?.memory;
     this.#memoryIsFile = saved === undefined;
     this.#link = gatedChannel(saved !== undefined);
     this.exited = new Promise((resolve) => (this.#exit = resolve));
-    if (faults.guest === undefined) this.#guest = factory(this.#link.guest, saved);
+    if (faults.guest === undefined) this.#guest = factory(this.#link.guest, saved, spec);
     this.print(saved ? 'fake guest restored' : 'fake guest booting');
     if (faults.guest === 'panic') this.print(PANIC);
     if (faults.guest === 'panic' || faults.guest === 'die') {
@@ -108,8 +122,8 @@ export class FakeHandle implements VmHandle {
   }
   /** It touches all that it uses. */
   async endTrace(): Promise<number> {
-    if (this.#memory?.kind !== 'userfault' || this.#memory.tracePath === undefined) return 0;
-    await writeFile(this.#memory.tracePath, Uint32Array.from(USED_PAGES));
+    if (this.#source?.kind !== 'userfault' || this.#source.tracePath === undefined) return 0;
+    await writeFile(this.#source.tracePath, Uint32Array.from(USED_PAGES));
     return USED_PAGES.length;
   }
   privatePages(): Promise<Uint8Array> {
@@ -132,8 +146,10 @@ export class FakeHandle implements VmHandle {
   }
 
   async #write({ memoryPath, statePath }: SnapshotFiles): Promise<void> {
+    if (this.memory && this.memory.unsavedBytes > 0) throw unsavedMemory(this.spec.vmId);
     try {
-      const state = JSON.stringify(this.#guest?.save() ?? null);
+      const balloonMiB = this.memory?.balloonMiB;
+      const state = JSON.stringify({ guest: this.#guest?.save() ?? null, balloonMiB });
       await writeFile(statePath, state, { flag: 'wx' });
       if (this.#faults.diskFull) throw new SparklerError('STORAGE_FULL', 'The fake disk is full.');
       const memory = await open(memoryPath, 'wx');

@@ -9,3 +9,4 @@ export {
   type ProgramOptions,
 } from './guest.js';
 export type { FakeHandle } from './handle.js';
+export type { FakeDevices } from './devices.js';

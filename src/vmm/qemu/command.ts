@@ -6,14 +6,10 @@
  * needs no right to any folder of ours, and there is no socket file for anyone else to open.
  */
 import type { Accelerator, MachineSpec } from '../driver.js';
+import { memoryArgs, memoryDeviceArgs, memoryKernelArgs, namesMemory } from './memory-args.js';
 
 /** The machine type. `pc` booted every time in emulation and carries virtio-mem; see docs/adr. */
 export const MACHINE = 'pc-i440fx-10.0';
-
-/**
- * The path by which the preload recognizes guest memory; see native/qemu-preload/preload.c.
- */
-const MEMORY_PATH = '/sparkler/memory';
 
 /** Inherited descriptors, in the order in which the process is given them. 0 to 2 are standard. */
 export const FD = {
@@ -120,8 +116,9 @@ export function qemuCommand(
     ...machineArgs(spec, options),
     ...channelArgs(),
     ...spec.drives.flatMap((drive) => driveArgs(drive.id, inherit(drive.path, 'r', true))),
+    ...memoryDeviceArgs(spec.memory ?? {}),
     ...(statePath === undefined
-      ? bootArgs(inherit(spec.kernelPath), inherit(spec.initrdPath), spec.kernelArgs)
+      ? bootArgs(inherit(spec.kernelPath), inherit(spec.initrdPath), kernelArgs(spec))
       : restoreArgs(inherit(statePath))),
   ];
   return { args, files };
@@ -142,15 +139,11 @@ function machineArgs(spec: MachineSpec, options: CommandOptions): string[] {
     ...['-sandbox', sandbox(options.forks)],
     ...[
       '-machine',
-      `${MACHINE},memory-backend=memory,usb=off,i8042=off,vmport=off,smm=off,hpet=off,graphics=off,dump-guest-core=off,mem-merge=off`,
+      `${MACHINE}${namesMemory(spec) ? ',memory-backend=memory' : ''},usb=off,i8042=off,vmport=off,smm=off,hpet=off,graphics=off,dump-guest-core=off,mem-merge=off`,
     ],
     ...['-cpu', options.cpuModel],
     ...['-smp', String(spec.vcpus)],
-    ...['-m', `${spec.memMiB}M`],
-    ...[
-      '-object',
-      `memory-backend-file,id=memory,size=${spec.memMiB}M,share=on,mem-path=${MEMORY_PATH}`,
-    ],
+    ...memoryArgs(spec),
     // Nothing is plugged into PCI later; without the slots the guest parses a shorter ACPI table.
     ...['-global', 'PIIX4_PM.acpi-pci-hotplug-with-bridge-support=off'],
     ...['-global', 'PIIX4_PM.acpi-root-pci-hotplug=off'],
@@ -185,10 +178,12 @@ function driveArgs(id: string, fd: number): string[] {
   ];
 }
 
-function bootArgs(kernel: number, initrd: number, extra: string): string[] {
-  const append = [...KERNEL_ARGS, extra].filter(Boolean).join(' ');
+function bootArgs(kernel: number, initrd: number, append: string): string[] {
   return ['-kernel', pathOf(kernel), '-initrd', pathOf(initrd), '-append', append];
 }
+
+const kernelArgs = ({ memory, kernelArgs: extra }: MachineSpec): string =>
+  [...KERNEL_ARGS, ...memoryKernelArgs(memory), extra].filter(Boolean).join(' ');
 
 /**
  * The kernel is in the restored memory; its boot ROM must still be there, since it is part of the

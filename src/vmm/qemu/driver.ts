@@ -18,6 +18,8 @@ import { LimitExpired, within } from '../within.js';
 import { MACHINE, qemuCommand, type CommandOptions } from './command.js';
 import { QemuHandle } from './handle.js';
 import { HandoverFailed } from './handover.js';
+import { MIB } from '../memory.js';
+import { MAX_BLOCKS, STEP_MIB } from './memory-args.js';
 import { encodePlan } from './plan.js';
 import { QemuProcess, type GuestMemory, type ProcessOptions } from './process.js';
 import type { Template } from './template.js';
@@ -35,8 +37,6 @@ export interface QemuOptions extends ProcessOptions {
   readonly templates: number;
   readonly observer?: AheadObserver;
 }
-
-const MIB = 1024 * 1024;
 
 /** The machine type that snapshots name (`MACHINE`) appeared with it. */
 const MIN_VERSION = [10, 0] as const;
@@ -89,6 +89,10 @@ class QemuDriver implements FootprintDriver {
       continuesAfterSnapshot: true,
       hasProcess: true,
       ...memorySources(options.accelerator),
+      memory: ['balloon', 'hotplug', 'blocks'],
+      missingMemory: { prefault: PREFAULT_MISSING[options.accelerator] },
+      memorySteps: { balloonMiB: 1, hotplugMiB: STEP_MIB, blockMiB: STEP_MIB },
+      maxBlocks: MAX_BLOCKS,
     };
   }
 
@@ -98,13 +102,7 @@ class QemuDriver implements FootprintDriver {
   }
 
   async boot(spec: ObservedSpec): Promise<VmHandle> {
-    const memory = { path: join(spec.dir, 'memory'), mode: 'shared' } as const;
-    const file = await open(memory.path, 'wx', 0o600);
-    try {
-      await file.truncate(spec.memMiB * MIB);
-    } finally {
-      await file.close();
-    }
+    const memory = spec.memory?.balloon ? UNNAMED : await memoryFile(spec);
     const handle = await this.#start(spec, memory, undefined, performance.now());
     return orClose(handle, handle.waitUp(), this.#options.startMs);
   }
@@ -146,7 +144,7 @@ class QemuDriver implements FootprintDriver {
     const how = { source };
     const vmm = await QemuProcess.start(spec.vmId, command, memory, stateOut, this.#options, how);
     spec.onProcess?.(vmm.pid);
-    const handle = new QemuHandle(vmm, memory, stateOut, nativeDir, requested);
+    const handle = new QemuHandle(spec, vmm, memory, stateOut, nativeDir, requested);
     return orClose(handle, handle.loadState(), startMs);
   }
 
@@ -189,9 +187,32 @@ class QemuDriver implements FootprintDriver {
       vmm = await start();
     }
     spec.onProcess?.(vmm.pid);
-    return new QemuHandle(vmm, memory, stateOut, this.#options.nativeDir, requested);
+    return new QemuHandle(spec, vmm, memory, stateOut, this.#options.nativeDir, requested);
   }
 }
+
+/**
+ * A balloon gives memory back page by page. On a disk's file system each page waits for what is being
+ * written there; memory that is on no disk has nothing to wait for.
+ */
+const UNNAMED: GuestMemory = { path: '/dev/null', mode: 'unnamed' };
+
+/** The memory of a VM that boots: a file in its folder, which a snapshot takes as it is. */
+async function memoryFile(spec: MachineSpec): Promise<GuestMemory> {
+  const path = join(spec.dir, 'memory');
+  const file = await open(path, 'wx', 0o600);
+  try {
+    await file.truncate(spec.memMiB * MIB);
+  } finally {
+    await file.close();
+  }
+  return { path, mode: 'shared' };
+}
+
+const PREFAULT_MISSING = {
+  tcg: 'software emulation has no second-level page tables',
+  kvm: 'QEMU does not offer KVM_PRE_FAULT_MEMORY',
+};
 
 const USERFAULT_DEVICE = '/dev/userfaultfd';
 

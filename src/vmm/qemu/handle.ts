@@ -3,18 +3,27 @@ import { readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { asSparklerError, isErrno, SparklerError } from '../../errors.js';
-import type { PagingStats, SnapshotFiles, VmExit, VmMarks, VmStats, VmWrites } from '../driver.js';
+import type {
+  MachineSpec,
+  PagingStats,
+  SnapshotFiles,
+  VmExit,
+  VmMarks,
+  VmStats,
+  VmWrites,
+} from '../driver.js';
 import type { ProcessHandle } from '../footprint.js';
+import { unsavedMemory } from '../memory-checks.js';
+import { MIB, PAGE_BYTES } from '../memory.js';
 import { STATE_IN, STATE_OUT } from './command.js';
+import { QemuMemory } from './devices.js';
 import type { PageServerStats } from '../page-server.js';
-import { savePrivateMemory, saveSharedMemory } from './memory.js';
+import { savePrivateMemory, saveSharedMemory, saveUnnamedMemory } from './memory.js';
 import { privatePages } from './pagemap.js';
 import { Preload } from './preload.js';
 import type { GuestMemory, QemuProcess } from './process.js';
 import { Qmp } from './qmp.js';
 import type { ForkSource } from './template.js';
-
-const PAGE_BYTES = 4096;
 
 const NOT_POPULATED = { pages: 0, ms: 0 };
 
@@ -28,6 +37,9 @@ export class QemuHandle implements ProcessHandle {
   readonly pid: number;
   readonly channel: Duplex;
   readonly exited: Promise<VmExit>;
+  readonly memory: QemuMemory | undefined;
+  readonly #vmId: string;
+  readonly #memoryBytes: number;
   readonly #process: QemuProcess;
   readonly #qmp: Qmp;
   readonly #preload: Preload;
@@ -45,6 +57,7 @@ export class QemuHandle implements ProcessHandle {
   #marks: VmMarks;
 
   constructor(
+    spec: MachineSpec,
     vmm: QemuProcess,
     memory: GuestMemory,
     stateOutPath: string,
@@ -57,6 +70,11 @@ export class QemuHandle implements ProcessHandle {
     this.#process = vmm;
     this.#qmp = new Qmp(vmm.qmp, memory.mode === 'forked');
     this.#preload = new Preload(vmm.control);
+    const { pid, traces } = vmm;
+    const connections = { pid, traces, qmp: this.#qmp, preload: this.#preload };
+    this.memory = spec.memory && new QemuMemory(spec, spec.memory, connections);
+    this.#vmId = spec.vmId;
+    this.#memoryBytes = spec.memMiB * MIB;
     this.#nativeDir = nativeDir;
     this.#memoryPath = memory.path;
     this.#memoryMode = memory.mode;
@@ -82,7 +100,7 @@ export class QemuHandle implements ProcessHandle {
 
   /** Waits until QEMU answers. @throws SparklerError VMM_FAILED with what QEMU wrote to stderr. */
   async waitUp(): Promise<void> {
-    await this.#explained(this.#qmp.ready);
+    await this.#explained(Promise.all([this.#qmp.ready, this.memory?.begin()]));
     this.#marks = { ...this.#marks, vmmUp: performance.now() };
   }
 
@@ -134,6 +152,8 @@ export class QemuHandle implements ProcessHandle {
   }
 
   async #save(files: SnapshotFiles): Promise<void> {
+    const unsaved = (await this.memory?.unsavedBytes()) ?? 0;
+    if (unsaved > 0) throw unsavedMemory(this.#vmId);
     try {
       await this.#saveState(files.statePath);
       await this.#saveMemory(files.memoryPath);
@@ -181,11 +201,11 @@ export class QemuHandle implements ProcessHandle {
   }
 
   async writes(): Promise<VmWrites> {
-    const { size, blocks } = await this.#process.memory.stat();
-    // A private mapping is written to no file; what it is saved to is new, whole at most.
+    // What is private or unnamed is written to no file; what it is saved to is new, whole at most.
     if (this.#memoryMode !== 'shared') {
-      return { running: 0, snapshot: size, snapshotElsewhere: size };
+      return { running: 0, snapshot: this.#memoryBytes, snapshotElsewhere: this.#memoryBytes };
     }
+    const { size, blocks } = await this.#process.memory.stat();
     const running = Math.max(0, size - blocks * STAT_BLOCK_BYTES);
     return { running, snapshot: 0, snapshotElsewhere: size };
   }
@@ -223,6 +243,7 @@ export class QemuHandle implements ProcessHandle {
 
   async #saveMemory(path: string): Promise<void> {
     const copying = { nativeDir: this.#nativeDir, signal: this.#ending.signal };
+    if (this.#memoryMode === 'unnamed') return saveUnnamedMemory(this.pid, path, copying);
     if (this.#memoryMode !== 'shared') {
       return savePrivateMemory(path, this.#process, this.#preload, copying);
     }

@@ -1,6 +1,8 @@
-/** The daemon's end of native/qemu-preload: one byte asked, one answer, one at a time. */
+/** The daemon's end of native/qemu-preload: one command, one answer, in turn. */
 import type { Duplex } from 'node:stream';
+import { getSystemErrorName } from 'node:util';
 import { SparklerError } from '../../errors.js';
+import type { Populated } from '../memory.js';
 
 /** Where guest memory is in the VMM's address space. */
 export interface MemoryRegion {
@@ -12,6 +14,8 @@ const NS_PER_MS = 1e6;
 
 export class Preload {
   readonly #stream: Duplex;
+  /** Settles when the last command has its answer. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(stream: Duplex) {
     this.#stream = stream;
@@ -31,10 +35,9 @@ export class Preload {
   }
 
   /** What the populating thread of a layered restore has done so far. */
-  async populated(): Promise<{ readonly pages: number; readonly ms: number }> {
+  async populated(): Promise<Populated> {
     const answer = await this.#ask('S', 25);
-    const number = (at: number): number => Number(answer.readBigUInt64LE(at));
-    return { pages: number(1), ms: number(9) / NS_PER_MS };
+    return { pages: u64(answer, 1), ms: u64(answer, 9) / NS_PER_MS };
   }
 
   /** Resolves when the populating thread has done all that it had to. */
@@ -42,7 +45,45 @@ export class Preload {
     await this.#ask('W', 1);
   }
 
-  #ask(command: 'P' | 'A' | 'S' | 'W', answerBytes: number): Promise<Buffer> {
+  /** Gets host memory for a part of a block. Other commands wait meanwhile. */
+  async populateBlock(block: number, offset: number, bytes: number): Promise<Populated> {
+    const request = Buffer.alloc(20);
+    request.writeUInt32LE(block, 0);
+    request.writeBigUInt64LE(BigInt(offset), 4);
+    request.writeBigUInt64LE(BigInt(bytes), 12);
+    const answer = await this.#ask('F', 21, request);
+    failOn(answer.readUInt32LE(1), `Block ${block} of memory could not be populated`);
+    return { pages: u64(answer, 5), ms: u64(answer, 13) / NS_PER_MS };
+  }
+
+  /** Gives all host memory of a block back. */
+  async discardBlock(block: number): Promise<void> {
+    const request = Buffer.alloc(4);
+    request.writeUInt32LE(block);
+    const answer = await this.#ask('D', 5, request);
+    failOn(answer.readUInt32LE(1), `Block ${block} of memory could not be given back`);
+  }
+
+  /** Host memory behind the memory to plug in, and behind each block, bytes. */
+  async blocksResident(blocks: number): Promise<number[]> {
+    const request = Buffer.alloc(4);
+    request.writeUInt32LE(blocks + 1);
+    const answer = await this.#ask('B', 1 + 8 * (blocks + 1), request);
+    return Array.from({ length: blocks + 1 }, (_, k) => u64(answer, 1 + 8 * k));
+  }
+
+  #ask(
+    command: 'P' | 'A' | 'S' | 'W' | 'F' | 'D' | 'B',
+    answerBytes: number,
+    request: Buffer = Buffer.alloc(0),
+  ): Promise<Buffer> {
+    const bytes = Buffer.concat([Buffer.from(command, 'latin1'), request]);
+    const answer = this.#turn.then(() => this.#exchange(bytes, answerBytes));
+    this.#turn = answer.catch(() => undefined);
+    return answer;
+  }
+
+  #exchange(request: Buffer, answerBytes: number): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       const stream = this.#stream;
       const gone = 'The VMM ended while its memory was handled.';
@@ -67,7 +108,16 @@ export class Preload {
       };
       stream.on('data', onData);
       stream.on('close', onClose);
-      stream.write(command);
+      stream.write(request);
     });
   }
+}
+
+const u64 = (answer: Buffer, at: number): number => Number(answer.readBigUInt64LE(at));
+
+function failOn(errno: number, what: string): void {
+  if (errno === 0) return;
+  const reason = getSystemErrorName(-errno);
+  const hint = reason === 'EINVAL' ? ' The host needs Linux 5.14 or later.' : '';
+  throw new SparklerError('VMM_FAILED', `${what}: ${reason}.${hint}`);
 }

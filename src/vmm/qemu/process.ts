@@ -12,6 +12,7 @@ import { Tail } from '../tail.js';
 import { FD, type QemuCommand } from './command.js';
 import { forkedPid, handOver, type Inherited } from './handover.js';
 import type { ForkSource } from './template.js';
+import { Traces } from './trace.js';
 
 /** What all QEMU processes of a driver have in common. */
 export interface ProcessOptions {
@@ -33,9 +34,11 @@ export interface ProcessOptions {
 /** Guest memory as QEMU is to map it; see native/qemu-preload. */
 export interface GuestMemory {
   readonly path: string;
-  /** `shared`: the file is the memory and is written; in all others it is only read. `forked`: the
-   * VMM has mapped it already. */
-  readonly mode: 'shared' | 'private' | 'layers' | 'userfault' | 'forked';
+  /**
+   * `shared`: the file is the memory and is written; in all others it is only read. `unnamed`: there
+   * is none, the VMM makes memory itself. `forked`: the VMM has mapped it already.
+   */
+  readonly mode: 'shared' | 'unnamed' | 'private' | 'layers' | 'userfault' | 'forked';
   /** `layers`: the plan, and the working-set file if the plan names it. */
   readonly planPath?: string;
   readonly workingSetPath?: string;
@@ -56,6 +59,7 @@ export class QemuProcess {
   readonly memory: FileHandle;
   readonly console: Tail;
   readonly stderr: Tail;
+  readonly traces: Traces;
   readonly exited: Promise<VmExit>;
   readonly #child: ChildProcess;
   readonly #cgroup: VmCgroup | undefined;
@@ -94,7 +98,7 @@ export class QemuProcess {
     this.stderr = new Tail(options.consoleBytes);
     const console = stream(child, FD.console);
     collect(console, this.console);
-    collect(child.stderr as Readable, this.stderr);
+    this.traces = new Traces(child.stderr as Readable, this.stderr);
     this.exited = this.#watch(ended, console);
     // A guest whose pages nobody brings would wait for ever.
     void pageServer?.failed.then((error) => {

@@ -27,6 +27,8 @@ interface EventWait {
   readonly reject: (error: SparklerError) => void;
 }
 
+type EventListener = (event: string, data: Record<string, unknown>) => void;
+
 /** A longer line is not QMP: the VMM is broken. */
 const MAX_LINE_BYTES = 4 * 1024 * 1024;
 
@@ -40,6 +42,7 @@ export class Qmp {
   readonly #stream: Duplex;
   readonly #pending: Pending[] = [];
   readonly #events = new Set<EventWait>();
+  readonly #listeners = new Set<EventListener>();
   #buffer = '';
   #ended: SparklerError | undefined;
 
@@ -82,6 +85,12 @@ export class Qmp {
     });
   }
 
+  /** Tells `listener` of each event until what is returned is called. */
+  listen(listener: EventListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
   #onData(chunk: string): void {
     this.#buffer += chunk;
     let end: number;
@@ -106,6 +115,7 @@ export class Qmp {
   }
 
   #onEvent(event: string, data: Record<string, unknown>): void {
+    for (const listener of this.#listeners) listener(event, data);
     for (const wait of this.#events) {
       if (!wait.matches(event, data)) continue;
       this.#events.delete(wait);
