@@ -61,7 +61,7 @@ const folder = (ssId: string): string => join(bed.config.dataDir, 'snapshots', s
 /** A snapshot of a VM that has counted to `count`. */
 async function taken(ssId: string, count: number, memoryPath?: string): Promise<void> {
   const params = JSON.stringify({ add: count });
-  const { vmId } = await bed.platform.invoke({ ...hello, params });
+  const { vmId } = await bed.platform.invoke({ ...hello, params, placement: ['cold'] });
   await bed.platform.takeSnapshot({ vmId, ssId, ...(memoryPath && { memoryPath }) });
   await bed.store.settled();
   await bed.platform.deleteVm(vmId);
