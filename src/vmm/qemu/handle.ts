@@ -33,6 +33,9 @@ const STAT_BLOCK_BYTES = 512;
 /** How long a QEMU whose connection broke may take to be gone, with its reason, ms. */
 const EXIT_GRACE_MS = 1000;
 
+/** Between two looks whether QEMU is done with a save that it has announced as completed, ms. */
+const LOOK_AGAIN_MS = 1;
+
 export class QemuHandle implements ProcessHandle {
   readonly pid: number;
   readonly channel: Duplex;
@@ -233,6 +236,7 @@ export class QemuHandle implements ProcessHandle {
         this.#qmp.execute('migrate', { uri: STATE_OUT }),
         done,
       ]);
+      await this.#migrationOver();
     } finally {
       // Also when it failed half-way: what was written moved the descriptor.
       this.#stateOutEnd = Math.max(start, (await stat(this.#stateOutPath)).size);
@@ -260,6 +264,15 @@ export class QemuHandle implements ProcessHandle {
       state: true,
     }));
     return this.#qmp.execute('migrate-set-capabilities', { capabilities });
+  }
+
+  /** QEMU says `completed` a moment before it is done with it; until then it refuses to resume. */
+  async #migrationOver(): Promise<void> {
+    for (;;) {
+      const { status } = (await this.#qmp.execute('query-status')) as { status?: string };
+      if (status !== 'finish-migrate') return;
+      await sleep(LOOK_AGAIN_MS);
+    }
   }
 
   /** The end of the save or load under way. QEMU tells its reason only when asked. */
