@@ -21,7 +21,16 @@ export interface MemoryLayout {
     readonly statsS?: number;
   };
   /** One virtio-mem device beside `memMiB`; nothing of it is plugged in at first. */
-  readonly hotplug?: { readonly maxMiB: number };
+  readonly hotplug?: {
+    readonly maxMiB: number;
+    /**
+     * In what steps the guest plugs and unplugs, MiB: a power of two that `maxMiB` is a multiple of.
+     * Larger ones are faster and can be stuck for less. Default: `MemorySteps.hotplugMiB`.
+     */
+    readonly stepMiB?: number;
+    /** The host has memory for it before the guest gets it. */
+    readonly populated?: boolean;
+  };
   /**
    * Memory-only NUMA nodes: the first is node 1, the next node 2, and so on. All of it is plugged
    * in from the boot on, for movable pages only, and costs the host nothing until it is touched. The
@@ -162,7 +171,15 @@ export function checkMemoryLayout(
     throw new SparklerError('OPERATION_UNSUPPORTED', `This VMM has no memory ${feature}: ${why}.`);
   }
   const { hotplugMiB, blockMiB } = capabilities.memorySteps;
-  if (hotplug) checkSize('Memory to plug in', hotplug.maxMiB, hotplugMiB, [hotplugMiB, Infinity]);
+  if (hotplug) {
+    const { maxMiB, stepMiB = hotplugMiB } = hotplug;
+    const isPower = Number.isInteger(Math.log2(stepMiB / hotplugMiB));
+    if (stepMiB < hotplugMiB || !isPower) {
+      const message = `Memory cannot be plugged in in steps of ${stepMiB} MiB: they are ${hotplugMiB}, doubled some times.`;
+      throw new SparklerError('INVALID_REQUEST', message);
+    }
+    checkSize('Memory to plug in', maxMiB, stepMiB, [stepMiB, Infinity]);
+  }
   for (const { memMiB } of blocks ?? []) {
     checkSize('A block of memory', memMiB, blockMiB, [blockMiB, Infinity]);
   }
