@@ -70,6 +70,7 @@ export const ERROR_KINDS = {
   NO_MEMORY_BLOCK: host(409),
   TOO_MANY_VMS: host(429),
   TOO_MANY_REQUESTS: host(429),
+  HOST_MEMORY_FULL: host(429),
   DEPENDENCY_MISSING: { status: 500, fault: 'host', retryable: false },
   DATA_IN_USE: { status: 500, fault: 'host', retryable: false },
   VMM_FAILED: host(500),
@@ -95,6 +96,8 @@ export interface ErrorDetails {
   readonly console?: string;
   /** The last lines that the function wrote to stdout and stderr. */
   readonly logs?: string;
+  /** After so many seconds the same request is worth another try. */
+  readonly retryAfterS?: number;
   /** The step that failed: `boot`, `restore`, `start-instance`. */
   readonly step?: string;
   /** The memory that the function was limited to, MiB. */

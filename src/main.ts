@@ -21,6 +21,7 @@ import { createLogger, type Logger } from './telemetry/index.js';
 import {
   chooseAccelerator,
   chooseCgroupRoot,
+  protectFromOomKiller,
   createQemuDriver,
   findCgroupHost,
   findCgroupMount,
@@ -37,6 +38,8 @@ export interface DaemonOverrides {
   readonly driver?: VmmDriver;
   readonly images?: ImagePort;
   readonly logger?: Logger;
+  /** The process is the daemon's own: the kernel is asked to spare it when memory runs out. */
+  readonly isOwnProcess?: boolean;
 }
 
 export interface Daemon {
@@ -56,6 +59,7 @@ export async function startDaemon(
   overrides: DaemonOverrides = {},
 ): Promise<Daemon> {
   const logger = overrides.logger ?? createLogger(config.logLevel);
+  if (overrides.isOwnProcess === true) await protectProcess(logger);
   const registry = Registry.open(config.dataDir);
   let platform: Platform | undefined;
   try {
@@ -80,6 +84,12 @@ export async function startDaemon(
     else registry.close();
     throw error;
   }
+}
+
+/** A daemon that may not do it is as likely to be ended as any other program. */
+async function protectProcess(logger: Logger): Promise<void> {
+  const why = await protectFromOomKiller();
+  if (why !== undefined) logger.info({ why }, 'the kernel may end the daemon when memory runs out');
 }
 
 /** Ends what the journal of the last daemon names. */

@@ -143,6 +143,7 @@ struct instance {
 	bool loaded;     /* it came ready from the zygote */
 	bool oom;        /* it ended for want of memory */
 	bool ended;      /* status tells how */
+	uint8_t reclaims; /* steps taken so far */
 	uint8_t reseeds; /* RESEED frames not answered yet */
 	bool killed;     /* by us */
 	bool ending;     /* its process is gone, its pipes are not read to their end yet */
@@ -239,6 +240,13 @@ bool cgroup_was_oom(const struct instance *instance);
 bool cgroup_number(const struct instance *instance, const char *file, uint64_t *value);
 /* One step of removing it; true: there is nothing of it any more. */
 bool cgroup_remove(struct instance *instance);
+/*
+ * Moves what a process has mapped of a node's pages to node 0. Before that, for any process (0 is
+ * this one), the kernel puts the pages that each CPU has in hand on the lists of used ones.
+ */
+void move_pages_of(pid_t pid, unsigned node);
+/* Pages that are touched there come from this node. */
+bool bind_to_node(void *at, size_t size, unsigned node);
 /* What this process touches from now on lies in the nodes that its cgroup will have. */
 void follow_nodes(const char *nodes);
 

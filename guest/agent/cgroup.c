@@ -30,7 +30,9 @@
 
 #define MAX_NODES 1024u
 /* Page cache of an ended instance is given up in such steps, other work between them. */
-#define RECLAIM_STEP "4M"
+#define RECLAIM_STEP "16M"
+/* … as long as this many bring anything. What is left then is for the proof to deal with. */
+#define RECLAIM_STEPS 64
 
 bool write_file(const char *path, const char *text)
 {
@@ -222,6 +224,25 @@ const char *cgroup_limit(struct instance *instance)
 	return NULL;
 }
 
+void move_pages_of(pid_t pid, unsigned node)
+{
+	unsigned long from[MAX_NODES / (8 * sizeof(long))] = {0}, to[MAX_NODES / (8 * sizeof(long))] = {1};
+	if (node == 0 || node >= MAX_NODES)
+		return;
+	from[node / (8 * sizeof(long))] = 1ul << node % (8 * sizeof(long));
+	syscall(SYS_migrate_pages, pid, (unsigned long)MAX_NODES + 1, from, to);
+}
+
+bool bind_to_node(void *at, size_t size, unsigned node)
+{
+	unsigned long mask[MAX_NODES / (8 * sizeof(long))] = {0};
+	if (node >= MAX_NODES)
+		return false;
+	mask[node / (8 * sizeof(long))] = 1ul << node % (8 * sizeof(long));
+	return syscall(SYS_mbind, at, size, MPOL_BIND | MPOL_F_STATIC_NODES, mask, (unsigned long)MAX_NODES + 1,
+		       0u) == 0;
+}
+
 /* ---- the end ---- */
 
 void cgroup_kill(const struct instance *instance)
@@ -298,8 +319,12 @@ bool cgroup_remove(struct instance *instance)
 		return false;
 	}
 	/* What cannot be given up, since others use it too, stays: a later proof will say so. */
-	if (caches_in_blocks(instance) && cgroup_write(instance, "/memory.reclaim", RECLAIM_STEP))
-		return false;
+	if (instance->reclaims < RECLAIM_STEPS && caches_in_blocks(instance)) {
+		instance->reclaims++;
+		move_pages_of(0, (unsigned)strtoul(instance->nodes, NULL, 10));
+		if (cgroup_write(instance, "/memory.reclaim", RECLAIM_STEP))
+			return false;
+	}
 	if (cgroup_has(instance, "/memory.faascale.free"))
 		cgroup_write(instance, "/memory.faascale.free", "1");
 	cgroup_path(instance, "", path, sizeof path);

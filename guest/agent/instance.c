@@ -16,6 +16,8 @@
 #define STACK_QUIET (40 * MS)
 /* An ended instance's pipes may be held open by what could not be killed, not longer than this. */
 #define GONE_WAIT (1000 * MS)
+/* Its processes, and what is cached for it, are given so much more before it counts as gone. */
+#define CLEAN_WAIT (4000 * MS)
 #define PIPE_BYTES (64u << 10)
 /* How often it is looked whether an ended instance's cgroup is empty. */
 #define LOOK_EVERY (1 * MS)
@@ -59,7 +61,7 @@ void instance_open(struct instance *instance, int sock, int log, int stack)
 	instance->out = (struct queue){.fd = sock};
 }
 
-void instance_drop(struct instance *instance)
+static void close_all(struct instance *instance)
 {
 	queue_clear(&instance->out);
 	reader_close(&instance->in);
@@ -67,6 +69,12 @@ void instance_drop(struct instance *instance)
 		close(instance->log);
 	if (instance->stack >= 0)
 		close(instance->stack);
+	instance->log = instance->stack = -1;
+}
+
+void instance_drop(struct instance *instance)
+{
+	close_all(instance);
 	freeze_close(instance);
 	instance->state = UNUSED;
 	while (instance_slots > 0 && instances[instance_slots - 1].state == UNUSED)
@@ -201,10 +209,13 @@ uint64_t instances_tick(uint64_t now)
 			instance_kill(instance);
 		/* With the host slow to read, waiting output is not lost to this limit. */
 		if (instance->ending && instance->gone_at <= now && to_host.bytes < SEND_LIMIT) {
-			if (!cgroup_remove(instance))
-				say("instance %u left something behind", instance->number);
-			retire(instance);
-			continue;
+			close_all(instance);
+			if (!cgroup_remove(instance) && now < instance->gone_at + CLEAN_WAIT) {
+				instance->look_at = now + LOOK_EVERY;
+			} else {
+				retire(instance);
+				continue;
+			}
 		}
 		if (instance->ending && instance->look_at != 0 && instance->look_at <= now) {
 			instance->look_at = 0;
@@ -213,7 +224,7 @@ uint64_t instances_tick(uint64_t now)
 				continue;
 		}
 		uint64_t due = instance->ending ? instance->gone_at : instance->kill_at;
-		if (instance->look_at != 0 && instance->look_at < due)
+		if (instance->look_at != 0 && (instance->look_at < due || due <= now))
 			due = instance->look_at;
 		if (due != 0 && (next == 0 || due < next))
 			next = due;

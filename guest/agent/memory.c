@@ -3,20 +3,22 @@
 #include "agent.h"
 
 #include <dirent.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define MAX_REPORTED 256
 #define REPORT_BYTES (64u << 10)
 /*
- * Free pages that a CPU keeps for itself go back to the allocator when its counters are refreshed,
- * some each time. So often it is tried, and given up when nothing more has come for some times.
+ * Free pages that a CPU keeps for itself go back to the allocator when its counters are refreshed:
+ * a batch of them at the third time after something changed there. More than one batch takes
+ * several changes; what a CPU keeps is at most some batches.
  */
-#define REFRESHES 256
-#define IDLE_REFRESHES 8
+#define IDLE_REFRESHES 5
+#define MAX_CHANGES 32
 
 struct node {
 	unsigned number;
@@ -131,15 +133,77 @@ void memory_report(const struct frame *frame)
 
 /* ---- the proof ---- */
 
-/* Pages that CPUs have collected, on their way to the lists of used ones, go there. */
-static void drain_lists(unsigned node)
+/* Moves what processes have mapped of a node's pages; files, since no instance is bound to it. */
+static void move_mapped(unsigned node)
 {
-	unsigned long from[1024 / (8 * sizeof(long))] = {0}, to[1024 / (8 * sizeof(long))] = {1};
-	/* This does it before it moves our own pages: there are none on a block. */
-	if (node == 0 || node >= 1024)
+	DIR *processes = opendir("/proc");
+	struct dirent *entry;
+	while (processes != NULL && (entry = readdir(processes)) != NULL)
+		if (strspn(entry->d_name, "0123456789") == strlen(entry->d_name))
+			move_pages_of((int)strtol(entry->d_name, NULL, 10), node);
+	if (processes != NULL)
+		closedir(processes);
+}
+
+/* Changes something on every CPU: takes a page of the node there and gives it back. */
+static void change(unsigned node)
+{
+	cpu_set_t all, one;
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	if (sched_getaffinity(0, sizeof all, &all) != 0)
 		return;
-	from[node / (8 * sizeof(long))] = 1ul << node % (8 * sizeof(long));
-	syscall(SYS_migrate_pages, 0, 1025ul, from, to);
+	for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		if (!CPU_ISSET(cpu, &all) || sched_setaffinity(0, sizeof one, &one) != 0)
+			continue;
+		char *bytes = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (bytes == MAP_FAILED)
+			continue;
+		if (bind_to_node(bytes, page, node))
+			*(volatile char *)bytes = 1;
+		munmap(bytes, page);
+	}
+	sched_setaffinity(0, sizeof all, &all);
+}
+
+/* Until all is with the allocator or nothing more comes there; NULL: there is no such node. */
+static const struct node *settle(unsigned number)
+{
+	const struct node *node = find(number, read_nodes());
+	for (int changes = 0, idle = 0; node != NULL && node->unused < node->managed;) {
+		uint64_t before = node->unused;
+		refresh_counters();
+		node = find(number, read_nodes());
+		idle = node != NULL && node->unused > before ? 0 : idle + 1;
+		if (idle < IDLE_REFRESHES)
+			continue;
+		if (changes++ == MAX_CHANGES)
+			break;
+		change(number);
+		idle = 0;
+	}
+	return node;
+}
+
+/*
+ * What an ended instance has read stays cached in its block if others use it as well, or if a CPU
+ * had it in hand when the instance's cgroup was emptied. It is little, and rare.
+ */
+static const struct node *empty(unsigned number)
+{
+	if (number == 0)
+		return find(number, read_nodes());
+	move_pages_of(0, number);
+	const struct node *node = settle(number);
+	if (node == NULL || node->unused == node->managed)
+		return node;
+	move_mapped(number);
+	node = settle(number);
+	if (node == NULL || node->unused == node->managed)
+		return node;
+	write_file("/proc/sys/vm/drop_caches", "1");
+	return settle(number);
 }
 
 static bool is_bound(const struct instance *instance, unsigned node)
@@ -155,7 +219,6 @@ static bool is_bound(const struct instance *instance, unsigned node)
 
 void memory_prove(const struct frame *frame)
 {
-	struct node *node;
 	uint32_t number;
 	bool bound = false;
 	if (frame->head.length != sizeof number)
@@ -163,20 +226,13 @@ void memory_prove(const struct frame *frame)
 	memcpy(&number, frame->payload, sizeof number);
 	for (int i = 0; i < instance_slots; i++)
 		bound |= instances[i].state != UNUSED && is_bound(&instances[i], number);
-	if ((node = find(number, read_nodes())) == NULL)
+	const struct node *node = find(number, read_nodes());
+	if (node != NULL && !bound)
+		node = empty(number);
+	if (node == NULL)
 		return host_sendf(F_PROVED, 0, frame->head.request, "{\"error\":\"it has no node %u\"}",
 				  number);
-	if (!bound)
-		drain_lists(number);
-	for (int i = 0, idle = 0; !bound && i < REFRESHES && idle < IDLE_REFRESHES; i++) {
-		uint64_t before = node->unused;
-		refresh_counters();
-		node = find(number, read_nodes());
-		if (node == NULL || node->unused == node->managed)
-			break;
-		idle = node->unused > before ? 0 : idle + 1;
-	}
-	uint64_t used = node == NULL || node->managed < node->unused ? 0 : node->managed - node->unused;
+	uint64_t used = node->managed > node->unused ? node->managed - node->unused : 0;
 	host_sendf(F_PROVED, 0, frame->head.request, "{\"free\":%s,\"usedKiB\":%llu}",
 		   used == 0 && !bound ? "true" : "false", kib(used));
 }

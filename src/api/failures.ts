@@ -60,6 +60,9 @@ export function parseJsonBody(text: string): unknown {
   }
 }
 
+/** What a caller is told to wait that is refused because too many came before it, s. */
+const RETRY_AFTER_S = 1;
+
 /** Sends `error` in the one shape; what is not the caller's fault is logged with its cause. */
 export function sendFailure(
   error: unknown,
@@ -76,6 +79,7 @@ export function sendFailure(
   // Node reads what is left of the body and keeps the connection, so that the answer arrives.
   reply.removeHeader('connection');
   request.raw.resume();
+  if (status === 429) reply.header('retry-after', ours.details.retryAfterS ?? RETRY_AFTER_S);
   return reply.code(status).type('application/json; charset=utf-8').send(toWire(ours));
 }
 

@@ -74,6 +74,17 @@ const InvocationResult = Type.Object(
         'How the invocation got its instance: `warm`, one that was there; `vertical`, a new one in a VM that ran; `snapshot`, in a VM restored for it; `cold`, in a VM booted for it.',
     }),
     placement: Type.Optional(PlacementResult),
+    instance: Type.Optional(
+      Type.Object(
+        {
+          init_ms: ms("By the guest's clock, until its handler was loaded."),
+          from_zygote: Type.Boolean({
+            description: 'It was made from a process that had loaded the handler already.',
+          }),
+        },
+        { description: 'How the instance was started. Absent: it was there.' },
+      ),
+    ),
     pooled: Type.Optional(
       Type.Boolean({
         description:
@@ -107,6 +118,9 @@ function outputToWire(output: InvocationOutput): Static<typeof InvocationResult>
     traceId: output.traceId,
     startKind: output.startKind,
     ...(output.placement && { placement: placementToWire(output.placement) }),
+    ...(output.instance && {
+      instance: { init_ms: output.instance.initMs, from_zygote: output.instance.fromZygote },
+    }),
     ...(output.pooled && { pooled: true }),
     handlerMs: output.handlerMs,
     phases: output.phases,
@@ -160,6 +174,7 @@ const ERRORS = [
   'STORAGE_FULL',
   'TOO_MANY_VMS',
   'TOO_MANY_REQUESTS',
+  'HOST_MEMORY_FULL',
   'DEPENDENCY_MISSING',
   'VMM_FAILED',
   'PAGE_SERVER_FAILED',

@@ -305,6 +305,17 @@ describe('invocations', () => {
     expect(server.platform.calls.at(-1)?.[1]).toMatchObject({ placement: ['vertical', 'cold'] });
   });
 
+  it.each([
+    ['HOST_MEMORY_FULL', { retryAfterS: 7 }, '7'],
+    ['TOO_MANY_REQUESTS', {}, '1'],
+    ['NO_PLACE', {}, null],
+  ] as const)('say when to ask again after %s', async (code, details, header) => {
+    server.platform.failure = new SparklerError(code, 'no', details);
+    const answer = await server.request('POST', '/invocations', HELLO);
+    expect(answer.json).toMatchObject({ code, ...details });
+    expect(answer.headers.get('retry-after')).toBe(header);
+  });
+
   it('keep every phase', async () => {
     const phases = { vmmUp: 1, stateLoaded: 2, resumed: 3, ready: 4, firstResponse: 5 };
     server.platform.onInvoke = () => ({ phases, result: '"é\\n"' });

@@ -56,6 +56,7 @@ export function vmmRoutes(app: Api, { platform }: ApiContext): void {
             'KERNEL_NOT_FOUND',
             'MEMORY_TOO_SMALL',
             'TOO_MANY_VMS',
+            'HOST_MEMORY_FULL',
             'STORAGE_FULL',
             'SHUTTING_DOWN',
           ),

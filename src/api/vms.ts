@@ -164,6 +164,7 @@ function listAndStart(app: Api, { platform, config }: ApiContext): void {
             'OPERATION_UNSUPPORTED',
             'LIMIT_EXCEEDED',
             'TOO_MANY_VMS',
+            'HOST_MEMORY_FULL',
             'STORAGE_FULL',
             'VMM_FAILED',
             'SHUTTING_DOWN',

@@ -65,6 +65,12 @@ export const ErrorSchema = Type.Object(
     errorType: Type.Optional(Type.String({ description: "The function's own error type." })),
     console: Type.Optional(Type.String({ description: "The guest console's last lines." })),
     logs: Type.Optional(Type.String({ description: 'What the function printed last.' })),
+    retryAfterS: Type.Optional(
+      Type.Integer({
+        description:
+          'After so many seconds the same request is worth another try; `Retry-After` says the same.',
+      }),
+    ),
     step: Type.Optional(Type.String({ description: 'The step that failed.' })),
     limitMiB: Type.Optional(
       Type.Integer({ description: 'The memory that the function was limited to, MiB.' }),

@@ -2,7 +2,7 @@
 import { ERROR_KINDS, type ErrorCode, type ErrorDetails, SparklerError } from '../errors.js';
 
 const TEXTS = ['field', 'stack', 'errorType', 'console', 'logs', 'step'] as const;
-const NUMBERS = ['limitMiB'] as const;
+const NUMBERS = ['limitMiB', 'retryAfterS'] as const;
 
 function detailsOf(body: Readonly<Record<string, unknown>>): ErrorDetails {
   const known = [

@@ -31,6 +31,7 @@ const GROUPS: Readonly<Record<string, string>> = {
   '': 'General',
   limits: 'limits: sizes and numbers of things',
   timeouts: 'timeouts: how long each wait may last',
+  admission: "admission: what microVMs may take of the host's memory",
   placement: 'placement: where invocations go that name no microVM',
   pool: 'pool: microVMs started ahead of their invocations',
   memory: "memory: how a running microVM's memory follows its instances",

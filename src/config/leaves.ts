@@ -48,8 +48,8 @@ function kindOf(node: Node): LeafKind {
 
 function rangeOf(node: Node): string {
   if (node.enum) return node.enum.join(', ');
-  if (node.type === 'boolean') return 'true, false';
   if (node.items?.enum) return `some of ${node.items.enum.join(', ')}`;
+  if (node.type === 'boolean') return 'true, false';
   if (node.minimum !== undefined && node.maximum !== undefined) {
     return `${node.minimum} to ${node.maximum}`;
   }

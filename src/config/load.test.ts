@@ -45,7 +45,7 @@ describe('loadConfig', () => {
     });
     const top = LEAVES.filter((leaf) => leaf.path.length === 1).map((leaf) => leaf.path[0]);
     expect(Object.keys(config).sort()).toEqual(
-      [...top, 'limits', 'timeouts', 'placement', 'pool', 'memory', 'vmm'].sort(),
+      [...top, 'limits', 'timeouts', 'placement', 'admission', 'pool', 'memory', 'vmm'].sort(),
     );
   });
 

@@ -82,10 +82,51 @@ const timeouts = Type.Object(
       86_400_000,
       'A microVM that served nothing for so long is ended, ms; 0: never.',
     ),
+    idleInstanceMs: whole(
+      60_000,
+      0,
+      86_400_000,
+      'An instance that served nothing for so long is ended, unless it is the last of its microVM, ms; 0: never.',
+    ),
     httpRequestMs: wait(120_000, 'Receiving one whole HTTP request, ms.'),
     httpKeepAliveMs: wait(60_000, 'Until an idle HTTP connection is closed, ms.'),
   },
   { default: {}, additionalProperties: false, description: 'How long each wait may last.' },
+);
+
+const admission = Type.Object(
+  {
+    reserveMiB: whole(
+      256,
+      0,
+      1_048_576,
+      'Memory that must stay available on the host, beside all that microVMs may still come to use, MiB.',
+    ),
+    vmmMiB: whole(
+      96,
+      0,
+      16_384,
+      "Memory that a VMM process may come to use beside its guest's, MiB: its translation buffer in software emulation (`vmm.tbSizeMiB`), and itself.",
+    ),
+    chargePercent: count(
+      100,
+      100,
+      'How much is charged of what a microVM may still come to use, percent. Less than 100 promises more than the host has: the kernel may then kill a VMM.',
+    ),
+    waitMs: whole(
+      10_000,
+      0,
+      86_400_000,
+      'How long a microVM or an instance may wait for memory before it is refused, ms.',
+    ),
+    maxWaiting: whole(128, 0, 10_000, 'How many may wait for memory at once.'),
+    retryAfterS: count(5, 86_400, 'What a refused caller is told to wait (`Retry-After`), s.'),
+  },
+  {
+    default: {},
+    additionalProperties: false,
+    description: "What microVMs may take of the host's memory.",
+  },
 );
 
 const placement = Type.Object(
@@ -229,6 +270,7 @@ export const ConfigSchema = Type.Object(
     limits,
     timeouts,
     placement,
+    admission,
     pool,
     memory,
     vmm,

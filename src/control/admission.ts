@@ -7,6 +7,7 @@ import type { SnapshotPlan, SnapshotStore } from '../snapshot/index.js';
 import type { VmmDriver } from '../vmm/index.js';
 import type { DiskLedger, Reservation } from './disk.js';
 import type { Functions } from './functions.js';
+import type { MemoryLedger, MemoryReservation } from './memory-ledger.js';
 import type { ImagePort } from './ports.js';
 import type { SnapshotRecord } from './types.js';
 import type { Vm, VmParts, VmRequest } from './vm.js';
@@ -18,6 +19,7 @@ export interface AdmissionDeps {
   readonly functions: Functions;
   readonly store: SnapshotStore;
   readonly ledger: DiskLedger;
+  readonly memoryLedger: MemoryLedger;
 }
 
 const MIB = 1024 * 1024;
@@ -33,6 +35,31 @@ export function admit(vm: Vm, deps: AdmissionDeps): Promise<Reservation> {
   const { ledger, config } = deps;
   const claim = { folder: config.dataDir, bytes: () => vm.unwrittenBytes() };
   return ledger.reserve('the memory of the VM', [claim]);
+}
+
+/**
+ * Keeps the host's memory that the VM may come to use, until it is released: waits for it, and idle
+ * VMs give way, unless the VM is one of the pool's own.
+ * @throws SparklerError HOST_MEMORY_FULL, and what the VM is being ended with.
+ */
+export function admitMemory(
+  vm: Vm,
+  { memoryLedger, config }: AdmissionDeps,
+): Promise<MemoryReservation> {
+  const { vmmMiB, chargePercent } = config.admission;
+  return memoryLedger.reserve({
+    what: 'the VM',
+    need: () => promisedBytes(vm, config),
+    bytes: async () => ((await vm.unusedBytes(vmmMiB)) * chargePercent) / 100,
+    isUrgent: vm.pooled?.isAsked !== false,
+    over: () => vm.ending,
+  });
+}
+
+/** What the VM is charged before it uses anything, bytes. */
+export function promisedBytes(vm: Vm, { admission }: Config): number {
+  const { vmmMiB, chargePercent } = admission;
+  return ((vm.promisedMiB + vmmMiB) * MIB * chargePercent) / 100;
 }
 
 /**

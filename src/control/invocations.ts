@@ -6,6 +6,7 @@ import type { VmStats } from '../vmm/index.js';
 import { invalid } from './errors.js';
 import { checkOrder } from './function-input.js';
 import type { Functions } from './functions.js';
+import type { Instances } from './instances.js';
 import type { Decision, Passed } from './placement.js';
 import { Placer, type Shut } from './placer.js';
 import type { Pool } from './pool.js';
@@ -30,6 +31,7 @@ export interface InvocationsDeps {
   readonly vms: Vms;
   readonly pool: Pool;
   readonly snapshots: Snapshots;
+  readonly instances: Instances;
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly restores: Restores;
@@ -253,17 +255,20 @@ export class Invocations {
     const before = isNew ? NOTHING_YET : await vm.stats();
     // Restored ahead, this is the invocation that wakes it.
     if (vm.asleep) call.kind = 'snapshot';
-    const resumed = vm.asleep ? await starter.activate(vm) : undefined;
-    const instance = await starter.ensureInstance(vm, turn.slot);
+    const resumed = vm.asleep ? await starter.wake(vm) : undefined;
+    const { slot } = turn;
+    const isFresh = slot.instance === undefined || call.kind === 'cold';
+    const instance = await this.#deps.instances.ensure(vm, slot);
+    const { grant, born } = slot;
     const { session } = vm.live();
     const ready = performance.now();
     this.#deps.pool.learn(vm, pooled === true, ready - call.requested);
     const context = {
       requestId: call.traceId,
       functionName: call.functionName,
-      memoryMiB: turn.slot.grant?.memMiB || vm.request.memMiB,
+      // A grant of 0: the VM's own memory is the limit.
+      memoryMiB: grant?.memMiB || vm.request.memMiB,
     };
-    const { grant } = turn.slot;
     await grant?.engage();
     call.isGiven = true;
     const answer = await session
@@ -281,6 +286,7 @@ export class Invocations {
       startKind: call.kind,
       ...(call.placement && { placement: call.placement }),
       ...(pooled && { pooled }),
+      ...(isFresh && born && { instance: born }),
       result: answer.json.toString(),
       durationMs: performance.now() - call.requested,
       handlerMs: answer.handlerMs,

@@ -64,7 +64,7 @@ describe('an invocation that names neither a VM nor a snapshot', () => {
     expect(other.vmId).not.toBe(vmId);
     expect(other.placement?.passed[1]).toMatchObject({
       place: 'vertical',
-      why: expect.stringContaining('does not grow') as string,
+      why: expect.stringContaining('its memory is static') as string,
     });
     await long;
   });
@@ -276,7 +276,7 @@ describe('a vertical start', () => {
   it('ends at its time limit, and frees its slot and its memory', async () => {
     const memory = await elastic(2);
     await call();
-    const long = call(LONG);
+    const long = call({ sleepMs: 500 });
     const hanging = call({ hang: true }, { timeoutMs: 20 });
     await expect(hanging).rejects.toMatchObject({ code: 'HANDLER_TIMEOUT' });
     expect(memory.history).toEqual(['+1', '+2', '-2']);
@@ -308,7 +308,7 @@ describe('a vertical start', () => {
   });
 
   it('keeps a snapshot waiting until all instances are idle, and a clone has them all', async () => {
-    await elastic(2);
+    await open({ memory: () => new FakeMemory(2) });
     const { vmId } = await call({ add: 1 });
     const done: string[] = [];
     const calls = [1, 2].map(() => call({ ...LONG, add: 1 }).then(() => done.push('call')));
@@ -353,5 +353,37 @@ describe('a placed restore', () => {
       placement: { why: 'ss-1 is its newest usable snapshot' },
       result: '{"count":5}',
     });
+  });
+});
+
+describe('an idle instance', () => {
+  it('beside others is ended, and its memory is free; the last one stays with its VM', async () => {
+    const memory = await elastic(3, { config: { 'timeouts.idleInstanceMs': 40 } });
+    const { vmId } = await call();
+    await Promise.all([call(LONG), call(LONG), call(LONG)]);
+    while (memory.given.size > 1) await sleep(1);
+    await sleep(60);
+    expect(memory.given.size).toBe(1);
+    expect(await call()).toMatchObject({ startKind: 'warm', vmId });
+  });
+});
+
+describe('a VM of blocks', () => {
+  it('makes its instances from a zygote, one for each block, until there are no more', async () => {
+    await open({ config: { 'memory.policy': 'blocks', 'memory.instances': 2 } });
+    const first = await call();
+    expect(first).toMatchObject({ startKind: 'cold', instance: { fromZygote: true } });
+    const long = call(LONG);
+    const second = await call();
+    expect(second).toMatchObject({
+      ...{ startKind: 'vertical', vmId: first.vmId, instance: { fromZygote: true } },
+    });
+    expect(second).not.toHaveProperty('phases.vmmUp');
+    await long;
+    const calls = [call(LONG), call(LONG), call()];
+    const kinds = (await Promise.all(calls)).map(({ startKind }) => startKind);
+    expect(kinds).toEqual(['warm', 'warm', 'cold']);
+    const { memory } = await bed.platform.getVm(first.vmId);
+    expect(memory).toMatchObject({ policy: 'blocks', grantedMiB: 256 });
   });
 });

@@ -32,9 +32,9 @@ const MOVES_ON: readonly ErrorCode[] = [
   'SNAPSHOT_NOT_FOUND',
   'SNAPSHOT_UNUSABLE',
   'PAGE_SERVER_FAILED',
-  'OPERATION_UNSUPPORTED',
   'NO_MEMORY_BLOCK',
   'RESIZE_TIMED_OUT',
+  'OPERATION_UNSUPPORTED',
 ];
 
 /** What turned out not to be open to this invocation. */
@@ -101,8 +101,8 @@ function serves(vm: Vm, fn: FunctionRecord, namespace: string | undefined): bool
     request.image === fn.image &&
     request.kernel === fn.kernel &&
     request.vcpus >= fn.vcpus &&
-    request.fn.memMiB === fn.memMiB &&
-    (vm.elastic !== undefined || request.memMiB >= fn.memMiB) &&
+    request.memory.instanceMiB === fn.memMiB &&
+    request.memory.maxMiB >= fn.memMiB &&
     vm.settingsId === settings &&
     settingsIdOf(request.fn) === settings
   );
@@ -122,7 +122,7 @@ function factsOf(vm: Vm, fn: FunctionRecord, shut: Shut): VmFacts {
 }
 
 function whyFull({ slots, elastic }: Vm, fn: FunctionRecord): string | undefined {
-  if (elastic === undefined) return 'the memory of its VMs does not grow: they hold one instance';
+  if (elastic === undefined) return 'its VM has not come up';
   if (slots.isHeld) return 'a snapshot of its VM is being taken';
   return elastic.fits(fn.memMiB);
 }
@@ -137,7 +137,8 @@ function whyStale(snapshot: SnapshotRecord, fn: FunctionRecord): string | undefi
   if (snapshot.image !== fn.image) return 'it was made with another image';
   if (snapshot.kernel !== fn.kernel) return 'it was made with another kernel';
   if (snapshot.vcpus !== fn.vcpus) return 'it has another number of vCPUs';
-  if (snapshot.memMiB !== fn.memMiB) return 'it has another size of memory';
+  const { memory = { instanceMiB: snapshot.memMiB } } = snapshot;
+  if (memory.instanceMiB !== fn.memMiB) return 'it has another size of memory';
   const { settingsId = snapshot.createdAt >= fn.updatedAt ? settingsIdOf(fn) : '' } = snapshot;
   if (settingsId === settingsIdOf(fn)) return undefined;
   return 'its instance was started with another runtime, handler or environment';

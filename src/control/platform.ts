@@ -4,14 +4,16 @@ import type { Readable } from 'node:stream';
 import type { Config } from '../config/index.js';
 import { SparklerError } from '../errors.js';
 import type { Registry } from '../registry/index.js';
-import type { ElasticMemory } from '../memory/index.js';
 import type { SnapshotStore } from '../snapshot/index.js';
 import { Metrics, type Logger } from '../telemetry/index.js';
 import { within, type VmmDriver } from '../vmm/index.js';
 import { DiskLedger, type FreeBytes } from './disk.js';
 import { Functions } from './functions.js';
 import { Invocations } from './invocations.js';
+import { readHostMemory, type HostMemory } from './host-memory.js';
+import { Instances } from './instances.js';
 import { FunctionLogs } from './logs.js';
+import { MemoryLedger } from './memory-ledger.js';
 import { Pool } from './pool.js';
 import { hasWorkingSet } from './pooled.js';
 import type { ImagePort } from './ports.js';
@@ -41,6 +43,7 @@ import {
   memoryWarnings,
   resizeMemory,
   VmMemories,
+  type VmMemoriesDeps,
 } from './vm-memory.js';
 import { WorkingSetAdmin } from './working-set-admin.js';
 
@@ -59,8 +62,10 @@ export interface PlatformDeps {
   readonly warnings?: readonly string[];
   /** Instead of asking the file systems how much is free. */
   readonly freeBytes?: FreeBytes;
-  /** Instead of the memory that a VM's policy gives it; undefined: that one after all. */
-  readonly openMemory?: (vm: Vm) => ElasticMemory | undefined;
+  /** Instead of asking the host how much memory it has. */
+  readonly hostMemory?: () => Promise<HostMemory>;
+  /** Instead of what the VM's policy makes of its memory; undefined: that. */
+  readonly openMemory?: NonNullable<VmMemoriesDeps['openMemory']>;
   /** Instead of the number of the host's processors. */
   readonly cpus?: number;
 }
@@ -101,26 +106,30 @@ class LocalPlatform implements Platform {
     });
     this.#metrics.reclaimed(deps.reclaimed);
     const ledger = new DiskLedger(deps.config.limits.minFreeDiskMiB, deps.freeBytes);
+    const memoryLedger = new MemoryLedger(
+      deps.config.admission,
+      deps.hostMemory ?? (() => readHostMemory()),
+    );
     this.#functions = new Functions({
       ...deps,
       ledger,
       codeInUse: (name, codeId) => this.#codeInUse(name, codeId),
     });
     const restores = new Restores(deps);
-    const memories = new VmMemories(deps);
     const shared = {
       ...deps,
       restores,
       ledger,
       functions: this.#functions,
       metrics: this.#metrics,
+      memories: new VmMemories(deps),
+      memoryLedger,
+      instances: new Instances({ config: deps.config, memoryLedger }),
     };
     this.#snapshots = new Snapshots({ ...shared, vms: () => this.#vms });
     this.#vms = new Vms({
       ...shared,
       journal: deps.registry.journal,
-      memories,
-      openMemory: async (vm) => deps.openMemory?.(vm) ?? memories.open(vm),
       logs: this.#logs,
       snapshot: (ssId) => this.#snapshots.get(ssId),
     });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { FakeMemory } from '../../tests/support/fake-memory.js';
 import { SparklerError } from '../errors.js';
 import { Slots } from './slots.js';
 
@@ -87,12 +88,7 @@ describe('several slots', () => {
     const vacated: number[] = [];
     slots.onVacated = ({ grant }) => vacated.push(grant?.memMiB ?? 0);
     const turn = await slots.take(0);
-    turn.slot.grant = {
-      memMiB: 64,
-      engage: () => Promise.resolve(),
-      rest: () => undefined,
-      release: () => Promise.resolve(),
-    };
+    turn.slot.grant = await new FakeMemory(1).grow(64);
     slots.vacate(turn.slot.instance ?? 0);
     expect({ vacated, size: slots.size }).toEqual({ vacated: [64], size: 2 });
     turn.release();

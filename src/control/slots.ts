@@ -8,12 +8,22 @@ import { SparklerError } from '../errors.js';
 import type { Grant } from '../memory/index.js';
 import type { Release } from './shared-turns.js';
 
+/** How an instance was started. */
+export interface InstanceStart {
+  /** By the guest's clock, until its handler was loaded, ms. */
+  readonly initMs: number;
+  /** It was made from a process that had loaded the handler. */
+  readonly fromZygote: boolean;
+}
+
 /** A place for one instance. */
 export class Slot {
   /** The instance in it; undefined until it is started, and after it was ended. */
   instance: number | undefined;
   /** The memory that its instance has, in a VM whose memory grows by instances. */
   grant: Grant | undefined;
+  /** How the instance was started; undefined: it was there in a snapshot. */
+  born: InstanceStart | undefined;
   /** When it last began or ended work, `performance.now()`. */
   usedAt = performance.now();
 }

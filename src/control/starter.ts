@@ -14,11 +14,11 @@ import {
   type ObservedSpec,
   type VmmDriver,
 } from '../vmm/index.js';
-import type { ElasticMemory, Grant } from '../memory/index.js';
+import type { Instances } from './instances.js';
 import { journalVm } from './journaling.js';
 import type { FunctionLogs } from './logs.js';
 import type { Restores } from './restores.js';
-import type { Slot } from './slots.js';
+import type { VmMemories } from './vm-memory.js';
 import type { Vm, VmParts } from './vm.js';
 
 export interface StarterDeps {
@@ -29,8 +29,8 @@ export interface StarterDeps {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly restores: Restores;
-  /** The memory of a VM that has come up. */
-  readonly openMemory: (vm: Vm) => Promise<ElasticMemory>;
+  readonly memories: VmMemories;
+  readonly instances: Instances;
 }
 
 /** A boot that ended so may succeed when tried again. */
@@ -76,11 +76,16 @@ export class Starter {
       if (ahead && !vm.slots.taken) await this.#rehearse(vm);
     } else {
       await this.#boot(vm, spec);
-      vm.elastic = await this.#deps.openMemory(vm);
-      const [first] = vm.slots.all();
-      if (first) await this.ensureInstance(vm, first);
+      vm.elastic = await this.#deps.memories.open(vm);
+      await this.#deps.instances.first(vm);
     }
     vm.mustLive();
+  }
+
+  /** `activate`, once for all who want the VM awake. */
+  wake(vm: Vm): Promise<number> {
+    vm.waking ??= this.activate(vm).finally(() => (vm.waking = undefined));
+    return vm.waking;
   }
 
   /** Resumes a restored VM and waits until its guest confirms. Answers when it was resumed. */
@@ -94,7 +99,7 @@ export class Starter {
     await machine.resume();
     const resumed = performance.now();
     await confirmed;
-    vm.elastic ??= await this.#deps.openMemory(vm);
+    vm.elastic ??= await this.#deps.memories.open(vm);
     vm.asleep = false;
     return resumed;
   }
@@ -110,49 +115,6 @@ export class Starter {
     await session.freeze();
     await machine.pause();
     vm.asleep = true;
-  }
-
-  /** The slot's live instance; a fresh one when it has none. @throws SparklerError HANDLER_*. */
-  async ensureInstance(vm: Vm, slot: Slot): Promise<number> {
-    // One that was in a snapshot has none yet.
-    slot.grant ??= await this.#grow(vm);
-    if (slot.instance !== undefined) return slot.instance;
-    try {
-      return await this.#startInstance(vm, slot);
-    } catch (error) {
-      this.#vacated(vm, slot);
-      throw error;
-    }
-  }
-
-  async #startInstance(vm: Vm, slot: Slot): Promise<number> {
-    const { session } = vm.live();
-    const { runtime, handler, env } = vm.request.fn;
-    const { instance } = await session.startInstance({
-      ...{ runtime, handler, env },
-      ...(slot.grant && { memMiB: slot.grant.memMiB }),
-      ...(slot.grant?.nodes && { nodes: slot.grant.nodes }),
-    });
-    // It may have ended since it was ready.
-    if (session.instances.includes(instance)) slot.instance = instance;
-    else this.#vacated(vm, slot);
-    return instance;
-  }
-
-  /** Memory for one more instance, in a VM whose memory follows its instances. */
-  async #grow(vm: Vm): Promise<Grant | undefined> {
-    return vm.elastic?.grow(vm.request.memory.instanceMiB);
-  }
-
-  /** The slot's instance is gone: so is its memory. */
-  #vacated(vm: Vm, slot: Slot): void {
-    const { grant } = slot;
-    slot.grant = undefined;
-    grant?.release().catch((error: unknown) => {
-      // A VM that has ended has no memory left to give back.
-      if (vm.ending) return;
-      this.#deps.logger.warn({ vmId: vm.vmId, err: error }, 'memory could not be given back');
-    });
   }
 
   async #boot(vm: Vm, spec: ObservedSpec): Promise<void> {
@@ -222,7 +184,7 @@ export class Starter {
     const { config, logs } = this.#deps;
     const { timeouts, limits } = config;
     vm.machine = machine;
-    vm.slots.onVacated = (slot) => this.#vacated(vm, slot);
+    vm.slots.onVacated = (slot) => this.#deps.instances.vacated(vm, slot);
     vm.session = new GuestSession(machine.channel, {
       helloTimeoutMs,
       startTimeoutMs: timeouts.instanceStartMs,

@@ -8,6 +8,7 @@ import type { RegionSettings, RestoreOptions, StrategyName } from '../snapshot/i
 import type { Accelerator, PagingStats, VmState } from '../vmm/index.js';
 import type { StrategyChoice } from './chooser.js';
 import type { Passed, Place, PlacementRules } from './placement.js';
+import type { InstanceStart } from './slots.js';
 import type { WorkingSetPlatform } from './working-set-types.js';
 
 export type RuntimeName = 'python3' | 'nodejs';
@@ -239,6 +240,8 @@ export interface InvocationOutput {
   readonly startKind: StartKind;
   /** Only of one that named neither a VM nor a snapshot. */
   readonly placement?: PlacementInfo;
+  /** Only where an instance was started: how. */
+  readonly instance?: InstanceStart;
   /** Its VM was taken from the pool. */
   readonly pooled?: true;
   /** What the handler returned, as JSON text. */

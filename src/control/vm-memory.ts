@@ -23,6 +23,8 @@ export interface VmMemoriesDeps {
   readonly logger: Logger;
   /** Where peaks are kept. */
   readonly registry: PeakStore;
+  /** Instead of what the VM's policy makes of its memory; undefined: that. */
+  readonly openMemory?: (vm: Vm) => ElasticMemory | undefined;
 }
 
 export class VmMemories {
@@ -59,6 +61,8 @@ export class VmMemories {
 
   /** The memory of a VM that has just come up. @throws SparklerError OPERATION_UNSUPPORTED */
   open(vm: Vm): Promise<ElasticMemory> {
+    const other = this.#deps.openMemory?.(vm);
+    if (other) return Promise.resolve(other);
     const { config, driver, logger } = this.#deps;
     const { machine, session } = vm.live();
     const plan = vm.request.memory;

@@ -7,6 +7,8 @@ import type { VmEnd } from '../telemetry/index.js';
 import type { Accelerator, Drive, Machine, MachineSpec, VmStats } from '../vmm/index.js';
 import type { ElasticMemory, MemoryPlan } from '../memory/index.js';
 import type { Reservation } from './disk.js';
+import type { MemoryReservation } from './memory-ledger.js';
+import { ownBytes } from './host-memory.js';
 import type { ImageInfo, KernelInfo } from './ports.js';
 import { settingsIdOf } from './settings.js';
 import { Slots } from './slots.js';
@@ -28,12 +30,6 @@ export interface VmRequest {
   readonly namespace?: string;
   /** How the snapshot is restored. */
   readonly restore?: RestoreChoice;
-}
-
-/** A VM's restore, from its preparation until its first invocation was answered. */
-export interface VmRestore extends PreparedRestore {
-  readonly strategy: StrategyName;
-  readonly ssId: string;
 }
 
 /** Where the parts lie; known once admission has looked. */
@@ -81,6 +77,10 @@ export class Vm {
   readonly slots = new Slots();
   /** Its memory, from the moment that its guest has come up. */
   elastic: ElasticMemory | undefined;
+  /** Settles when the memory of instances that are gone was given back. */
+  releasing: Promise<unknown> = Promise.resolve();
+  /** The host's memory that is kept for it. */
+  memoryReservation: MemoryReservation | undefined;
   /** Disk space that is kept for it. */
   reservation: Reservation | undefined;
   /** Open entries of the journal that end with this VM. */
@@ -97,6 +97,8 @@ export class Vm {
   isStarted = false;
   /** Restored and not yet resumed: the first invocation does it. */
   asleep = false;
+  /** It is being resumed: settles when it serves. */
+  waking: Promise<number> | undefined;
   /** Waits in the pool; cleared by whoever takes it, who then owns it. */
   pooled: Pooled | undefined;
   /** Ends to make room for another, which counts in its place. */
@@ -138,7 +140,13 @@ export class Vm {
   }
   /** What its guest may come to use as it is now, MiB. */
   get promisedMiB(): number {
-    return this.elastic?.promisedMiB ?? this.request.memMiB;
+    const { elastic } = this;
+    const { memMiB, baseMiB } = this.request.memory;
+    if (elastic === undefined) return memMiB;
+    // An instance that rests between two invocations comes back for all that was granted.
+    const { grantedMiB, configuredMiB } = elastic.summary();
+    const granted = Math.min(baseMiB + grantedMiB, configuredMiB);
+    return Math.max(elastic.promisedMiB, granted);
   }
   get functionName(): string {
     return this.request.fn.name;
@@ -230,6 +238,13 @@ export class Vm {
       // It ended while it was asked.
       () => all,
     );
+  }
+
+  /** What it may still come to use of the host's memory, bytes. @param vmmMiB what its VMM needs beside. */
+  async unusedBytes(vmmMiB: number): Promise<number> {
+    const pid = this.machine?.pid;
+    const own = pid === undefined ? 0 : await ownBytes(pid);
+    return Math.max(0, (this.promisedMiB + vmmMiB) * MIB - own);
   }
 
   /** Resident memory of the VMM, bytes; undefined when it has none, or none any more. */

@@ -3,9 +3,10 @@ import { rm } from 'node:fs/promises';
 import { asSparklerError, SparklerError } from '../errors.js';
 import type { MemoryPlan } from '../memory/index.js';
 import type { VmEnd } from '../telemetry/index.js';
-import { admit, partsOf, type AdmissionDeps } from './admission.js';
+import { admit, admitMemory, partsOf, promisedBytes, type AdmissionDeps } from './admission.js';
 import { invalid, notFound } from './errors.js';
 import type { Functions } from './functions.js';
+import { whoGivesWay, type IdleVm } from './give-way.js';
 import { whole } from './function-input.js';
 import { newId } from './ids.js';
 import { Starter, type StarterDeps } from './starter.js';
@@ -51,10 +52,15 @@ export class Vms {
   constructor(deps: VmsDeps) {
     this.#deps = deps;
     this.#starter = new Starter(deps);
-    const { idleVmMs } = deps.config.timeouts;
-    if (idleVmMs > 0) {
-      const everyMs = Math.min(Math.ceil(idleVmMs / IDLE_LOOKS), IDLE_LOOK_MAX_MS);
-      this.#idleTimer = setInterval(() => this.#endIdle(idleVmMs), everyMs).unref();
+    deps.memoryLedger.giveWay = (bytes) => this.#giveWay(bytes);
+    const { idleVmMs, idleInstanceMs } = deps.config.timeouts;
+    const waits = [idleVmMs, idleInstanceMs].filter((ms) => ms > 0);
+    if (waits.length > 0) {
+      const everyMs = Math.min(Math.ceil(Math.min(...waits) / IDLE_LOOKS), IDLE_LOOK_MAX_MS);
+      this.#idleTimer = setInterval(() => {
+        if (idleVmMs > 0) this.#endIdle(idleVmMs);
+        if (idleInstanceMs > 0) this.#endIdleInstances(idleInstanceMs);
+      }, everyMs).unref();
     }
   }
 
@@ -89,6 +95,7 @@ export class Vms {
     try {
       await room;
       vm.reservation = await admit(vm, this.#deps);
+      vm.memoryReservation = await admitMemory(vm, this.#deps);
       const parts = await partsOf(request, this.#deps);
       vm.parts = parts;
       vm.mustLive();
@@ -141,6 +148,7 @@ export class Vms {
   /** Refuses new VMs and ends all there are, within `shutdownMs`. */
   async close(error: SparklerError): Promise<void> {
     this.#closed = error;
+    this.#deps.memoryLedger.close(error);
     clearInterval(this.#idleTimer);
     await Promise.all(this.all().map((vm) => this.end(vm, 'shutdown', error)));
   }
@@ -259,10 +267,12 @@ export class Vms {
   }
 
   async #end(vm: Vm, why: VmEnd, error: SparklerError): Promise<void> {
-    const { logger, metrics, journal, restores, store } = this.#deps;
+    const { logger, metrics, journal, restores, store, memoryLedger } = this.#deps;
     const snapshot = vm.parts?.snapshot;
     if (snapshot && error.code === 'SNAPSHOT_UNUSABLE') store.distrust(snapshot);
     vm.ending ??= error;
+    // It may be waiting for memory.
+    memoryLedger.look();
     vm.endsOnPurpose = why !== 'died' && why !== 'start-failed';
     vm.pooled?.ended(vm, why);
     // What was just recorded is worth the moment that it takes to be stored; it has its own limit.
@@ -297,10 +307,30 @@ export class Vms {
     if (why === 'died' || why === 'start-failed') this.#keepConsole(vm, error);
     vm.dropMachine();
     vm.reservation?.release();
+    vm.memoryReservation?.release();
     this.#vms.delete(vm.vmId);
     const { fn, codeId } = vm.request;
     const current = this.#deps.functions.find(fn.name)?.codeId;
     if (current !== codeId) await this.#deps.functions.sweep(fn.name);
+  }
+
+  /** Ends VMs that nobody uses, so that a request that lacks so many bytes may have them. */
+  async #giveWay(bytes: number): Promise<boolean> {
+    const idle = this.all().filter(
+      ({ isStarted, ending, slots }) => isStarted && !ending && !slots.taken && slots.waiting === 0,
+    );
+    const facts = idle.map((vm): IdleVm => ({
+      ...{ vmId: vm.vmId, usedAt: vm.usedAt, bytes: promisedBytes(vm, this.#deps.config) },
+      ...(vm.pooled && { pooled: vm.pooled.isAsked ? 'asked' : 'own' }),
+    }));
+    const chosen = whoGivesWay(facts, bytes).map(({ vmId }) => vmId);
+    const gone = idle.filter(({ vmId }) => chosen.includes(vmId));
+    const ends = gone.map((vm) => {
+      const error = notFound.vm(vm.vmId, 'it was idle, and its memory was needed for another');
+      return this.end(vm, 'gave-way', error);
+    });
+    await Promise.all(ends);
+    return gone.length > 0;
   }
 
   #keepConsole(vm: Vm, error: SparklerError): void {
@@ -308,6 +338,20 @@ export class Vms {
     for (const [oldest] of this.#failed) {
       if (this.#failed.size <= this.#deps.config.limits.keptConsoles) break;
       this.#failed.delete(oldest);
+    }
+  }
+
+  /** Beside others in its VM, an instance that nobody uses only holds memory. */
+  #endIdleInstances(idleInstanceMs: number): void {
+    const before = performance.now() - idleInstanceMs;
+    for (const vm of this.#vms.values()) {
+      if (!vm.isStarted || vm.ending || vm.asleep) continue;
+      const idle = vm.slots.all().filter(({ usedAt }) => usedAt <= before);
+      // The last one stays, and ends with its VM.
+      for (const slot of idle.slice(0, vm.slots.size - 1)) {
+        const turn = vm.slots.takeIdle(slot);
+        if (turn) void this.endInstance(vm, slot).finally(turn.release);
+      }
     }
   }
 

@@ -1,5 +1,6 @@
-/** Limits of waiting, in milliseconds, and of what is kept, in bytes. */
 import type { ExitInfo } from './messages.js';
+
+/** Limits of waiting, in milliseconds, and of what is kept, in bytes. */
 export interface GuestOptions {
   /** From the session's creation to HELLO. */
   readonly helloTimeoutMs: number;

@@ -1,5 +1,13 @@
 /** Zygotes and several instances over the real agent and runtimes as host processes. */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -312,7 +320,7 @@ describe('an instance', () => {
     });
     await session.startZygote(specOf('python3', 'app.pids'));
     await expect(session.startInstance(spec)).rejects.toMatchObject({ code: 'GUEST_NOT_READY' });
-    expect(session.instances).toEqual([]);
+    await expect.poll(() => session.instances).toEqual([]);
     const { fromZygote } = await session.startInstance(specOf('python3', 'app.pids'));
     expect(fromZygote).toBe(true);
   });
@@ -327,5 +335,56 @@ describe('an instance', () => {
     expect(proof.free).toBe(false);
     expect(proof.usedKiB).toBeGreaterThan(0);
     await expect(session.proveFree(1000)).rejects.toMatchObject({ code: 'VM_WRONG_STATE' });
+  });
+});
+
+/** A folder that looks like a cgroup with memory, as far as the agent writes and reads. */
+function fakeCgroup(files: Readonly<Record<string, string>>): { dir: string; read: Read } {
+  const dir = mkdtempSync(path.join(task, 'cgroup-'));
+  const group = path.join(dir, 'i1');
+  mkdirSync(group);
+  const all = { 'cgroup.procs': '', 'memory.max': 'max', 'memory.oom.group': '0', ...files };
+  for (const [name, text] of Object.entries(all)) writeFileSync(path.join(group, name), text);
+  writeFileSync(path.join(dir, 'cgroup.subtree_control'), '');
+  return { dir, read: (name) => readFileSync(path.join(group, name), 'utf8') };
+}
+type Read = (name: string) => string;
+
+describe('an instance’s memory', () => {
+  const limited = { memMiB: 100 };
+
+  it('is limited as a whole, and reported', async () => {
+    const { dir, read } = fakeCgroup({ 'memory.current': '4096\n', 'memory.peak': '8192\n' });
+    const { session } = agents.open({}, dir);
+    const spec = { ...specOf('python3', 'app.pids'), ...limited };
+    const { instance } = await session.startInstance(spec);
+    expect([read('memory.max'), read('memory.oom.group')]).toEqual([String(100 << 20), '1']);
+    expect((await session.memory()).instances).toEqual([
+      { instance, currentBytes: 4096, peakBytes: 8192, limitBytes: 100 << 20, nodes: [] },
+    ]);
+  });
+
+  it('that ran out is said to have, by its own counters; a signal alone is not', async () => {
+    const events = (kills: number) => ({ 'memory.events': `low 0\noom 9\noom_kill ${kills}\n` });
+    const die = async (files: Readonly<Record<string, string>>): Promise<unknown> => {
+      const { session } = agents.open({}, fakeCgroup(files).dir);
+      const spec = { ...specOf('python3', 'app.die'), ...limited };
+      const { instance } = await session.startInstance(spec);
+      return ask(session, instance).catch((error: unknown) => error);
+    };
+    const details = { limitMiB: 100 };
+    expect(await die(events(1))).toMatchObject({ code: 'HANDLER_OUT_OF_MEMORY', details });
+    expect(await die(events(0))).toMatchObject({ code: 'HANDLER_EXITED' });
+  });
+
+  it('is taken from Faascale’s kernel before it starts, and given back after its end', async () => {
+    const files = { 'memory.faascale.size': '', 'memory.faascale.free': '' };
+    const { dir, read } = fakeCgroup(files);
+    const { session } = agents.open({}, dir);
+    const spec = { ...specOf('python3', 'app.pids'), ...limited };
+    const { instance } = await session.startInstance(spec);
+    expect([read('memory.faascale.size'), read('memory.faascale.free')]).toEqual(['100M', '']);
+    await session.kill(instance);
+    expect(read('memory.faascale.free')).toBe('1');
   });
 });

@@ -14,13 +14,20 @@ async function shown(vm: MemoryVm): Promise<Partial<MemoryView>> {
   return { residentBytes, ...(guestStats && { balloonStats: guestStats }) };
 }
 
+/** `memMiB` and what describes all of that to the guest's kernel. */
+function describing(memMiB: number): number {
+  let all = memMiB;
+  while (all < memMiB + pageTableMiB(all)) all++;
+  return all;
+}
+
 export const balloonPolicy: MemoryPolicy = {
   name: 'balloon',
   needs: ['balloon'],
   plan: ({ instanceMiB, memMiB, settings }) => {
     const own = settings.baseMiB;
     const instances = settings.instances * instanceMiB;
-    const maxMiB = memMiB ?? own + pageTableMiB(own + instances) + instances;
+    const maxMiB = memMiB ?? describing(own + instances);
     // The guest describes all of its memory to itself, also what the balloon has taken.
     const baseMiB = own + pageTableMiB(maxMiB);
     mustHoldOne(maxMiB, baseMiB, instanceMiB);

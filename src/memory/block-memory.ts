@@ -36,6 +36,7 @@ export class BlockMemory implements ElasticMemory {
       memMiB,
       state: 'free',
       warm: false,
+      touchedBytes: 0,
     }));
     this.#giveBack = new GiveBack(vm, () => this.#closed);
   }
@@ -113,8 +114,10 @@ export class BlockMemory implements ElasticMemory {
     stop: { readonly now: boolean },
   ): Promise<Populated> | undefined {
     const bytes = this.#eagerBytes(memMiB);
-    if (bytes === 0) return undefined;
-    const populating = this.#populatePieces(bytes, blocks, stop);
+    // What a warm one holds is what a guest takes first.
+    const cold = blocks.filter(({ warm }) => !warm);
+    if (bytes === 0 || cold.length === 0) return undefined;
+    const populating = this.#populatePieces(bytes, cold, stop);
     this.#populating.add(populating);
     void populating.finally(() => this.#populating.delete(populating));
     return populating;

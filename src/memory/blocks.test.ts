@@ -78,10 +78,18 @@ describe('opening', () => {
   it('refuses a kernel without the blocks, and names them', async () => {
     const vm = new ElasticVm(planOf({ blocksMiB: [256, 256, 256] }));
     vm.missingNodes = [2, 3];
+    vm.resizeMs = 30;
     await expect(blocksPolicy.open(vm)).rejects.toMatchObject({
       code: 'OPERATION_UNSUPPORTED',
       message: expect.stringContaining('nodes 2, 3 are missing') as string,
     });
+  });
+  it('waits for a kernel that is not through with them', async () => {
+    const vm = new ElasticVm(planOf({ blocksMiB: [256, 256] }));
+    vm.missingNodes = [2];
+    const opening = blocksPolicy.open(vm);
+    setTimeout(() => (vm.missingNodes = []), 30);
+    expect((await opening).summary()).toMatchObject({ pluggedMiB: 720 });
   });
   it('refuses a guest that did not take them in time', async () => {
     const vm = new ElasticVm(planOf({ blocksMiB: [256] }));
@@ -157,6 +165,32 @@ describe('population', () => {
       await memory.grow(256)
     ).populated;
     expect(vm.asked).toEqual(['populate 2 0+30']);
+  });
+
+  it('goes where a guest takes memory first, in a block that was used too', async () => {
+    const { vm, memory } = await open([256], { ...on, giveBackMs: 0 });
+    const first = await memory.grow(256);
+    await first.populated;
+    vm.instances = [
+      { instance: 1, currentBytes: 0, peakBytes: 20 * MIB, limitBytes: null, nodes: [1] },
+    ];
+    first.rest(1);
+    await vm.quiet();
+    await first.release();
+    await vm.quiet();
+    vm.asked.length = 0;
+    await (
+      await memory.grow(256)
+    ).populated;
+    expect(vm.asked).toEqual(['populate 1 80+20']);
+  });
+
+  it('is not done to a block that the host has memory for', async () => {
+    const { vm, memory } = await open([256], on);
+    await (await memory.grow(256)).release();
+    vm.asked.length = 0;
+    expect((await memory.grow(256)).populated).toBeUndefined();
+    expect(vm.asked).toEqual([]);
   });
 
   it('stops with its instance', async () => {

@@ -2,13 +2,17 @@
  * Policy `blocks`: beside its base the VM has blocks, each a NUMA node with nothing but memory. An
  * instance is bound to blocks of its own, so that what it used is free as a whole when it ends.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { SparklerError } from '../errors.js';
+import type { GuestMemory } from '../guest/index.js';
 import { nearestSize } from '../vmm/index.js';
 import { sumOf } from './allocator.js';
 import { deviceOf } from './ask.js';
 import { BlockMemory } from './block-memory.js';
 import type { MemoryPlan, MemoryPolicy, MemoryVm, MemoryWish } from './policy.js';
 import { alignUp, elasticPart, mustHoldOne, pageTableMiB } from './sizes.js';
+
+const KIB_IN_MIB = 1024;
 
 const baseFor = ({ settings }: MemoryWish, blocksMiB: number): number =>
   settings.baseMiB + pageTableMiB(blocksMiB);
@@ -70,17 +74,34 @@ function planOf(wish: MemoryWish, maxMiB: number, sizes: readonly number[]): Mem
   };
 }
 
-/** @throws SparklerError OPERATION_UNSUPPORTED unless the guest's kernel has all blocks. */
+/** How often the guest is asked whether its kernel is through with its blocks, ms. */
+const LOOK_MS = 20;
+
+/**
+ * Waits until the guest's kernel has all blocks. It tells the device that it takes memory before its
+ * page allocator has it.
+ * @throws SparklerError OPERATION_UNSUPPORTED when it does not.
+ */
 async function mustHaveBlocks(vm: MemoryVm): Promise<void> {
+  const until = performance.now() + vm.resizeMs;
   const { reached } = await deviceOf(vm).ready(vm.resizeMs);
-  const { nodes } = await vm.guest.memory();
-  const missing = (vm.plan.layout?.blocks ?? []).flatMap((_, i) =>
-    nodes.some(({ node, managedKiB }) => node === i + 1 && managedKiB > 0) ? [] : [i + 1],
-  );
+  let missing = missingNodes(vm, await vm.guest.memory());
+  while (reached && missing.length > 0 && performance.now() < until) {
+    await sleep(LOOK_MS);
+    missing = missingNodes(vm, await vm.guest.memory());
+  }
   if (reached && missing.length === 0) return;
   const which = missing.length === 0 ? '' : ` (nodes ${missing.join(', ')} are missing)`;
   const message = `The kernel of VM ${vm.vmId} did not bring up its blocks of memory within ${vm.resizeMs} ms${which}: memory_policy blocks needs a kernel with NUMA and virtio-mem.`;
   throw new SparklerError('OPERATION_UNSUPPORTED', message, { field: 'memory_policy' });
+}
+
+/** Blocks of which the guest's page allocator does not have all. */
+function missingNodes({ plan }: MemoryVm, { nodes }: GuestMemory): number[] {
+  const blocks = (plan.layout?.blocks ?? []).map(({ memMiB }, i) => ({ node: i + 1, memMiB }));
+  const isThere = (block: { node: number; memMiB: number }): boolean =>
+    nodes.some((one) => one.node === block.node && one.managedKiB >= block.memMiB * KIB_IN_MIB);
+  return blocks.filter((block) => !isThere(block)).map(({ node }) => node);
 }
 
 export const blocksPolicy: MemoryPolicy = {

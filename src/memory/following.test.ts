@@ -42,6 +42,17 @@ describe('plans', () => {
     });
   });
 
+  it.each([balloonPolicy, virtioMemPolicy])('$name holds as many as configured', (policy) => {
+    for (const baseMiB of [200, 256, 300, 301]) {
+      const wish = { instanceMiB: 128, capabilities };
+      for (const instances of [1, 2, 4, 7]) {
+        const more = memorySettings({ baseMiB, instances });
+        const { maxMiB, baseMiB: base } = policy.plan({ ...wish, settings: more });
+        expect(maxMiB - base).toBeGreaterThanOrEqual(instances * 128);
+      }
+    }
+  });
+
   it.each([balloonPolicy, virtioMemPolicy])('$name refuses what holds no instance', (policy) => {
     expect(() => policy.plan({ instanceMiB: 1024, memMiB: 512, settings, capabilities })).toThrow(
       /mem: 512 MiB are too few for one instance.*the nearest that works is 12\d\d/,

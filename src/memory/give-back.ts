@@ -9,6 +9,8 @@ export interface Block extends Pick<BlockView, 'node' | 'memMiB'> {
   state: BlockView['state'];
   /** The host has memory for it, as far as is known. */
   warm: boolean;
+  /** How far from its start guests have touched it, bytes, as far as the host could see. */
+  touchedBytes: number;
   /** When it is to be given back. */
   timer?: NodeJS.Timeout | undefined;
   /** It is being given back. */
@@ -94,12 +96,20 @@ export class GiveBack {
       const { free, usedKiB } = await guest.proveFree(block.node);
       if (!free) return `block ${block.node} still holds ${usedKiB} KiB of the guest`;
       if (block.state === 'taken' || this.#isOver()) return `block ${block.node} is in use`;
-      await deviceOf(this.#vm).discard(block.node);
-      block.warm = false;
+      await this.#discard(block);
       return undefined;
     } catch (error) {
       if (!this.#isOver()) warn(error, `block ${block.node} of ${vmId} could not be given back`);
       return `the guest did not prove that block ${block.node} is free`;
     }
+  }
+
+  async #discard(block: Block): Promise<void> {
+    const device = deviceOf(this.#vm);
+    const { blocks } = await device.state();
+    const { residentBytes = 0 } = blocks[block.node - 1] ?? {};
+    await device.discard(block.node);
+    block.touchedBytes = Math.max(block.touchedBytes, residentBytes);
+    block.warm = false;
   }
 }

@@ -30,8 +30,8 @@ describe('withPeak', () => {
 
 describe('pieces', () => {
   const blocks = [
-    { node: 2, memMiB: 100 },
-    { node: 5, memMiB: 100 },
+    { node: 2, memMiB: 100, touchedBytes: 0 },
+    { node: 5, memMiB: 100, touchedBytes: 0 },
   ];
   it.each([
     ['nothing', 0, []],
@@ -65,6 +65,35 @@ describe('pieces', () => {
     ],
   ])('are %s', (_, mib, expected) => {
     const found = pieces(blocks, mib * MIB);
+    expect(found.map(({ block, offset, bytes }) => [block, offset / MIB, bytes / MIB])).toEqual(
+      expected,
+    );
+  });
+
+  it.each([
+    ['the lowest of a new one', 0, 20, [[1, 0, 20]]],
+    ['those below the highest that was touched', 60, 20, [[1, 40, 20]]],
+    [
+      'all that was touched, and more',
+      60,
+      80,
+      [
+        [1, 0, 64],
+        [1, 64, 16],
+      ],
+    ],
+    [
+      'the highest of one that was filled',
+      100,
+      70,
+      [
+        [1, 30, 64],
+        [1, 94, 6],
+      ],
+    ],
+  ])('begin where the guest does: %s', (_, touchedMiB, mib, expected) => {
+    const used = [{ node: 1, memMiB: 100, touchedBytes: touchedMiB * MIB }];
+    const found = pieces(used, mib * MIB);
     expect(found.map(({ block, offset, bytes }) => [block, offset / MIB, bytes / MIB])).toEqual(
       expected,
     );

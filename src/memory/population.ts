@@ -37,17 +37,26 @@ export interface Piece {
   readonly bytes: number;
 }
 
-/** The first `bytes` of these blocks, one after the other, in pieces. */
-export function pieces(
-  blocks: readonly { readonly node: number; readonly memMiB: number }[],
-  bytes: number,
-): Piece[] {
+/** A block, and how far from its start guests have touched it: 0 while it is as it came up. */
+export interface Populatable {
+  readonly node: number;
+  readonly memMiB: number;
+  readonly touchedBytes: number;
+}
+
+/**
+ * The `bytes` of these blocks that a guest takes first, one block after the other, in pieces. A
+ * kernel gives away what was freed last: of a new block it takes the lowest addresses first, and of
+ * one that was used those below the highest that were ever touched.
+ */
+export function pieces(blocks: readonly Populatable[], bytes: number): Piece[] {
   const list: Piece[] = [];
   let left = bytes;
-  for (const { node, memMiB } of blocks) {
+  for (const { node, memMiB, touchedBytes } of blocks) {
     const part = Math.min(left, memMiB * MIB);
-    for (let offset = 0; offset < part; offset += PIECE_BYTES) {
-      list.push({ block: node, offset, bytes: Math.min(PIECE_BYTES, part - offset) });
+    const first = Math.max(0, Math.floor(touchedBytes / GRAIN_BYTES) * GRAIN_BYTES - part);
+    for (let done = 0; done < part; done += PIECE_BYTES) {
+      list.push({ block: node, offset: first + done, bytes: Math.min(PIECE_BYTES, part - done) });
     }
     left -= part;
   }

@@ -1,4 +1,5 @@
 /** The VMM room's face: drivers, the machine wrapper and accelerator detection. */
+export { protectFromOomKiller } from './oom.js';
 export type {
   Accelerator,
   Drive,

@@ -7,6 +7,7 @@ import { Readable } from 'node:stream';
 import { loadConfig, type Config } from '../../src/config/index.js';
 import {
   createPlatform,
+  type HostMemory,
   type ImageInfo,
   type ImagePort,
   type KernelInfo,
@@ -44,6 +45,8 @@ export interface TestOptions {
   readonly unfreezable?: () => string | undefined;
   readonly image?: Partial<ImageInfo>;
   readonly kernel?: Partial<KernelInfo>;
+  /** The host's memory, instead of the real one; default: more than any test needs. */
+  readonly hostMemory?: () => Promise<HostMemory>;
   /** Free bytes of the file system of a folder, instead of the real ones. */
   readonly freeBytes?: (folder: string) => Promise<number>;
   /** Gets the log's warnings. */
@@ -53,6 +56,9 @@ export interface TestOptions {
   /** Processors of the host, instead of the real ones; default 1. */
   readonly cpus?: number;
 }
+
+/** 1 TiB. */
+const PLENTY: HostMemory = { availableBytes: 2 ** 40, totalBytes: 2 ** 40 };
 
 export interface TestPlatform {
   readonly platform: Platform;
@@ -159,6 +165,7 @@ export async function testPlatform(options: TestOptions = {}): Promise<TestPlatf
     acceleratorReason: 'a test',
     ...(options.freeBytes && { freeBytes: options.freeBytes }),
     openMemory: () => options.memory?.(++booted),
+    hostMemory: options.hostMemory ?? (() => Promise.resolve(PLENTY)),
     cpus: options.cpus ?? 1,
   });
   if (options.dataDir === undefined) await deploy(platform, 'hello');

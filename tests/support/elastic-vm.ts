@@ -39,7 +39,7 @@ export class ElasticVm implements MemoryVm {
   readonly plan: MemoryPlan;
   readonly settings: Config['memory'];
   readonly capabilities: MemoryVm['capabilities'];
-  readonly resizeMs = 1000;
+  resizeMs = 1000;
   readonly peaks: Peaks;
   /** What the devices were asked, in order: `balloon 512`, `discard 1`. */
   readonly asked: string[] = [];

@@ -40,12 +40,21 @@ export class FakeMemory implements ElasticMemory {
       this.given.delete(node);
       this.history.push(`-${node}`);
     };
-    const engage = (): Promise<void> => Promise.resolve();
-    return { memMiB, nodes: [node], engage, rest: () => undefined, release };
+    return {
+      memMiB,
+      nodes: [node],
+      engage: () => Promise.resolve(),
+      rest: () => undefined,
+      release,
+    };
+  }
+
+  get promisedMiB(): number {
+    return this.baseMiB + this.given.size * this.blockMiB;
   }
 
   resize(): Promise<void> {
-    return Promise.reject(new SparklerError('OPERATION_UNSUPPORTED', 'a fake'));
+    return Promise.resolve();
   }
 
   summary(): MemorySummary {
@@ -60,9 +69,5 @@ export class FakeMemory implements ElasticMemory {
 
   close(): Promise<void> {
     return Promise.resolve();
-  }
-
-  get promisedMiB(): number {
-    return this.baseMiB + this.given.size * this.blockMiB;
   }
 }

@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { Preload } from '../../src/vmm/qemu/preload.js';
 
 const REPOSITORY = join(import.meta.dirname, '..', '..');
 const PAGE = 4096;
@@ -203,6 +204,99 @@ describe('qemu-preload', () => {
     expect(writable).not.toBe('');
     for (const line of writable.trim().split('\n')) expect(line).toMatch(/0$/);
   });
+
+  it("punches no holes into a snapshot's file, whatever the VMM thinks it is", async () => {
+    const { path, bytes } = memoryFile('ballooned');
+    const { mapper, ask } = await under('shared', path);
+    expect(await mapper.ask('h 5')).toBe('0');
+    bytes.fill(0, 5 * PAGE, 6 * PAGE);
+    expect(readFileSync(path).equals(bytes)).toBe(true);
+    expect((await ask('P')).toString()).toBe('p');
+    expect(await mapper.ask('h 6')).toBe('0');
+    expect(await mapper.ask('r 6')).toBe('6');
+    expect(readFileSync(path).equals(bytes)).toBe(true);
+  });
+});
+
+describe('qemu-preload, memory beside the memory file', () => {
+  const OK = 0;
+
+  async function block(path: string) {
+    const child = spawn(join(dir, 'mapper'), ['shared', path, String(PAGES * PAGE)], {
+      stdio: ['pipe', 'pipe', 'inherit', 'pipe'],
+      env: { LD_PRELOAD: join(dir, 'plain', 'qemu-preload.so'), SPARKLER_CONTROL_FD: '3' },
+    });
+    const { mapper } = await Mapper.start(child);
+    const control = child.stdio[3] as Duplex;
+    // One that breaks is a process that ended.
+    control.on('error', () => undefined);
+    return { mapper, preload: new Preload(control), child };
+  }
+
+  it('is made by the VMM itself, and had and given back a part at a time', async () => {
+    const { mapper, preload } = await block('/sparkler/block/2');
+    expect(await preload.blocksResident(3)).toEqual([0, 0, 0, 0]);
+    expect(await preload.populateBlock(2, 8 * PAGE, 4 * PAGE)).toMatchObject({ pages: 4 });
+    await preload.populateBlock(2, 10 * PAGE, 4 * PAGE);
+    expect(await preload.blocksResident(2)).toEqual([0, 0, 6 * PAGE]);
+    await mapper.ask('w 9 77');
+    await mapper.ask('w 40 78');
+    expect(await preload.blocksResident(2)).toEqual([0, 0, 7 * PAGE]);
+    // What is there already stays.
+    await preload.populateBlock(2, 0, PAGES * PAGE);
+    expect([await mapper.ask('r 9'), await mapper.ask('r 40')]).toEqual(['77', '78']);
+    await preload.discardBlock(2);
+    expect(await preload.blocksResident(2)).toEqual([0, 0, 0]);
+    expect([await mapper.ask('r 9'), await mapper.ask('r 40')]).toEqual(['0', '0']);
+  });
+
+  it('is answered in turn, however much is asked at once', async () => {
+    const { preload } = await block('/sparkler/block/0');
+    const answers = await Promise.all([
+      preload.populateBlock(0, 0, 2 * PAGE),
+      preload.blocksResident(1),
+      preload.discardBlock(0),
+      preload.blocksResident(0),
+      preload.region(),
+    ]);
+    expect(answers).toMatchObject([{ pages: 2 }, [2 * PAGE, 0], undefined, [0], { length: 0 }]);
+  });
+
+  it.each([
+    ['a block that is not there', 1, 0, PAGE, 'ENOENT'],
+    ['a block beyond all', 4_000_000_000, 0, PAGE, 'ENOENT'],
+    ['a part beyond its end', 2, (PAGES - 1) * PAGE, 2 * PAGE, 'ERANGE'],
+    ['a part that begins beyond its end', 2, 2 ** 40, PAGE, 'ERANGE'],
+    ['more than there can be', 2, PAGE, 2 ** 52, 'ERANGE'],
+    ['no whole page', 2, 1, PAGE, 'EINVAL'],
+  ])('refuses to populate %s, and goes on', async (_, number, offset, bytes, reason) => {
+    const { preload } = await block('/sparkler/block/2');
+    await expect(preload.populateBlock(number, offset, bytes)).rejects.toMatchObject({
+      code: 'VMM_FAILED',
+      message: expect.stringContaining(reason) as string,
+    });
+    expect(await preload.populateBlock(2, 0, PAGE)).toMatchObject({ pages: 1 });
+    await expect(preload.discardBlock(1)).rejects.toMatchObject({ code: 'VMM_FAILED' });
+    expect(await preload.blocksResident(2)).toEqual([0, 0, PAGE]);
+  });
+
+  it.each(['/sparkler/block/', '/sparkler/block/x', '/sparkler/block/1x', '/sparkler/block/256'])(
+    'is not had as %s',
+    async (path) => {
+      const child = spawn(join(dir, 'mapper'), ['shared', path, String(PAGE)], {
+        stdio: 'ignore',
+        env: { LD_PRELOAD: join(dir, 'plain', 'qemu-preload.so') },
+      });
+      const code = await new Promise((resolve) => child.once('exit', resolve));
+      expect(code).not.toBe(OK);
+    },
+  );
+
+  it('ends a wait for it with the VMM', async () => {
+    const { preload, child } = await block('/sparkler/block/1');
+    child.kill('SIGKILL');
+    await expect(preload.blocksResident(1)).rejects.toMatchObject({ code: 'VMM_FAILED' });
+  });
 });
 
 describe('vmm-launch', () => {
@@ -210,6 +304,12 @@ describe('vmm-launch', () => {
     spawnSync(join(checked, 'vmm-launch'), args, { encoding: 'utf8' });
   const me = String(process.pid);
   const asRoot = it.skipIf(process.getuid?.() !== 0);
+
+  it('is ended before its parent when the host runs out of memory', () => {
+    const me = String(process.pid);
+    const { stdout } = launch(me, '-', '-', 'cat', '/proc/self/oom_score_adj');
+    expect(stdout).toBe('300\n');
+  });
 
   it('becomes the program, with its arguments', () => {
     const { status, stdout } = launch(me, '-', '-', 'sh', '-c', 'echo "$0 $1"; exit 7', 'a', 'b c');

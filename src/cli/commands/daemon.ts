@@ -45,7 +45,7 @@ const SMALL_HEAP = '--semi-space-growth-factor=1';
 
 async function start(config: Config): Promise<Daemon> {
   const { startDaemon } = await import('../../main.js');
-  return startDaemon(config);
+  return startDaemon(config, { isOwnProcess: true });
 }
 
 function greet(context: Context, daemon: Daemon): void {

@@ -390,7 +390,7 @@ export interface components {
              * @description Which error it is; docs/errors.md lists them.
              * @enum {string}
              */
-            code: "INVALID_REQUEST" | "INVALID_PARAMS" | "INVALID_ARCHIVE" | "INVALID_CONFIG" | "UNSUPPORTED_FIELD" | "PATH_NOT_ALLOWED" | "MEMORY_TOO_SMALL" | "LIMIT_EXCEEDED" | "HOST_NOT_ALLOWED" | "ORIGIN_NOT_ALLOWED" | "ROUTE_NOT_FOUND" | "FUNCTION_NOT_FOUND" | "IMAGE_NOT_FOUND" | "KERNEL_NOT_FOUND" | "VM_NOT_FOUND" | "SNAPSHOT_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "UNSUPPORTED_MEDIA_TYPE" | "BODY_TOO_LARGE" | "ARCHIVE_TOO_LARGE" | "HEADERS_TOO_LARGE" | "FUNCTION_HAS_NO_CODE" | "FUNCTION_IN_USE" | "FUNCTION_MISMATCH" | "SNAPSHOT_IN_USE" | "SNAPSHOT_UNUSABLE" | "VM_WRONG_STATE" | "OPERATION_UNSUPPORTED" | "NO_PLACE" | "FUNCTION_NOT_FROZEN" | "HANDLER_NOT_FOUND" | "HANDLER_FAILED" | "HANDLER_EXITED" | "HANDLER_OUT_OF_MEMORY" | "HANDLER_TIMEOUT" | "RESULT_NOT_JSON" | "RESULT_TOO_LARGE" | "GUEST_NOT_READY" | "GUEST_PANICKED" | "GUEST_PROTOCOL" | "VM_DIED" | "RESIZE_TIMED_OUT" | "STORAGE_FULL" | "NO_MEMORY_BLOCK" | "TOO_MANY_VMS" | "TOO_MANY_REQUESTS" | "DEPENDENCY_MISSING" | "DATA_IN_USE" | "VMM_FAILED" | "PAGE_SERVER_FAILED" | "IMAGE_BUILD_FAILED" | "SHUTTING_DOWN" | "DAEMON_UNREACHABLE" | "INTERNAL";
+            code: "INVALID_REQUEST" | "INVALID_PARAMS" | "INVALID_ARCHIVE" | "INVALID_CONFIG" | "UNSUPPORTED_FIELD" | "PATH_NOT_ALLOWED" | "MEMORY_TOO_SMALL" | "LIMIT_EXCEEDED" | "HOST_NOT_ALLOWED" | "ORIGIN_NOT_ALLOWED" | "ROUTE_NOT_FOUND" | "FUNCTION_NOT_FOUND" | "IMAGE_NOT_FOUND" | "KERNEL_NOT_FOUND" | "VM_NOT_FOUND" | "SNAPSHOT_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "UNSUPPORTED_MEDIA_TYPE" | "BODY_TOO_LARGE" | "ARCHIVE_TOO_LARGE" | "HEADERS_TOO_LARGE" | "FUNCTION_HAS_NO_CODE" | "FUNCTION_IN_USE" | "FUNCTION_MISMATCH" | "SNAPSHOT_IN_USE" | "SNAPSHOT_UNUSABLE" | "VM_WRONG_STATE" | "OPERATION_UNSUPPORTED" | "NO_PLACE" | "FUNCTION_NOT_FROZEN" | "HANDLER_NOT_FOUND" | "HANDLER_FAILED" | "HANDLER_EXITED" | "HANDLER_OUT_OF_MEMORY" | "HANDLER_TIMEOUT" | "RESULT_NOT_JSON" | "RESULT_TOO_LARGE" | "GUEST_NOT_READY" | "GUEST_PANICKED" | "GUEST_PROTOCOL" | "VM_DIED" | "RESIZE_TIMED_OUT" | "STORAGE_FULL" | "NO_MEMORY_BLOCK" | "TOO_MANY_VMS" | "TOO_MANY_REQUESTS" | "HOST_MEMORY_FULL" | "DEPENDENCY_MISSING" | "DATA_IN_USE" | "VMM_FAILED" | "PAGE_SERVER_FAILED" | "IMAGE_BUILD_FAILED" | "SHUTTING_DOWN" | "DAEMON_UNREACHABLE" | "INTERNAL";
             /** @description The guest console's last lines. */
             console?: string;
             /** @description The function's own error type. */
@@ -410,6 +410,8 @@ export interface components {
             message: string;
             /** @description The same request may succeed later. */
             retryable: boolean;
+            /** @description After so many seconds the same request is worth another try; `Retry-After` says the same. */
+            retryAfterS?: number;
             /** @description The function's own stack trace. */
             stack?: string;
             /** @description The step that failed. */
@@ -605,6 +607,13 @@ export interface components {
             };
             /** @description Inside the handler, by the guest's clock, ms. */
             handlerMs: number;
+            /** @description How the instance was started. Absent: it was there. */
+            instance?: {
+                /** @description It was made from a process that had loaded the handler already. */
+                from_zygote: boolean;
+                /** @description By the guest's clock, until its handler was loaded. */
+                init_ms: number;
+            };
             /** @description What the invocation printed, its last part. */
             logs: string;
             /** @description Milliseconds from the request's arrival until each point; absent where it did not occur. */
@@ -1743,7 +1752,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `TOO_MANY_VMS`, `TOO_MANY_REQUESTS` */
+            /** @description `TOO_MANY_VMS`, `TOO_MANY_REQUESTS`, `HOST_MEMORY_FULL` */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3378,7 +3387,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `TOO_MANY_VMS` */
+            /** @description `TOO_MANY_VMS`, `HOST_MEMORY_FULL` */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3530,7 +3539,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `TOO_MANY_VMS` */
+            /** @description `TOO_MANY_VMS`, `HOST_MEMORY_FULL` */
             429: {
                 headers: {
                     [name: string]: unknown;

@@ -91,7 +91,7 @@ function hotplugDevice({ stepMiB, populated }: NonNullable<MemoryLayout['hotplug
   return `virtio-mem-pci,id=${HOTPLUG},memdev=block-memory0${step}${prealloc}`;
 }
 
-/** Without interrupt vectors of its own: a block is plugged in once and then silent. */
+/** Without interrupt vectors of its own: so many devices would use up those of one processor. */
 function blockArgs(block: number, mib: number): string[] {
   const id = blockDevice(block);
   const slot = FIRST_SLOT + Math.floor((block - 1) / FUNCTIONS);
