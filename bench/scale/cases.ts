@@ -44,6 +44,9 @@ const BASE_MIB = 448;
 /** One MiB of page descriptors for so many MiB of memory. */
 const MIB_PER_DESCRIBED = 64;
 
+/** virtio-mem's step: what the guest's kernel adds and removes as a whole on x86. MiB. */
+export const PLUG_STEP_MIB = 128;
+
 /** What the guest keeps for itself when `elasticMiB` come and go, MiB. */
 export const baseMiBFor = (elasticMiB: number): number =>
   BASE_MIB + Math.ceil(elasticMiB / MIB_PER_DESCRIBED);

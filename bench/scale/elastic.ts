@@ -2,13 +2,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Peaks, policyOf, type ElasticMemory, type Grant } from '../../src/memory/index.js';
 import type { MemoryLayout, Resized } from '../../src/vmm/index.js';
-import { baseMiBFor, BESIDE_MIB, type Way } from './cases.js';
+import { baseMiBFor, BESIDE_MIB, PLUG_STEP_MIB, type Way } from './cases.js';
 import type { Ground, Guest } from './ground.js';
 
 /** How long a guest may take to another size, ms. */
 const RESIZE_LIMIT_MS = 60_000;
-/** virtio-mem: what the guest's kernel adds and removes as a whole on x86. MiB. */
-const PLUG_STEP_MIB = 128;
 /** Between two proofs of a block that was not free, ms, and how many are asked for. */
 const PROOF_RETRY_MS = 1000;
 const PROOFS = 10;
@@ -73,7 +71,12 @@ class DeviceVm extends Elastic {
   readonly #set: (mib: number) => Promise<Resized>;
   #usedMiB = 0;
 
-  constructor(ground: Ground, guest: Guest, sizeMiB: number, set: (mib: number) => Promise<Resized>) {
+  constructor(
+    ground: Ground,
+    guest: Guest,
+    sizeMiB: number,
+    set: (mib: number) => Promise<Resized>,
+  ) {
     super(ground, guest, sizeMiB);
     this.#set = set;
   }

@@ -20,6 +20,7 @@ import {
   type VmmDriver,
 } from '../../src/vmm/index.js';
 import { REPOSITORY } from '../harness.js';
+import { TOUCH_HANDLER, TOUCH_PY } from './touch.js';
 
 /** A file system in memory, where the guest's own memory costs no disk. */
 const IN_MEMORY = '/dev/shm';
@@ -31,9 +32,6 @@ const MIB = 1024 * 1024;
 const PATIENCE_MS = 120_000;
 const LOG_BYTES = 4096;
 const RESULT_BYTES = 1024 * 1024;
-
-export const TOUCH_PY = join(REPOSITORY, 'bench/scale/touch.py');
-export const TOUCH_HANDLER = 'touch.handler';
 
 /** What the function of touch.py answers. */
 export interface Answer {
