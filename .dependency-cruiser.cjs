@@ -4,8 +4,8 @@
  */
 const rooms = [
   'cli',
-  'client',
   'evaluation',
+  'client',
   'api',
   'control',
   'snapshot',
@@ -31,10 +31,19 @@ const forbidden = [
   },
   {
     name: 'cli-talks-through-the-client',
-    comment: 'main.ts is imported lazily by the daemon command; image and config need no daemon.',
+    comment:
+      'main.ts is imported lazily by the daemon command; image, config and evaluation need no daemon.',
     severity: 'error',
     from: { path: '^src/cli/' },
-    to: { path: '^src/(?!cli/|client/|image/|config/|telemetry/|main\\.ts|errors\\.ts)' },
+    to: {
+      path: '^src/(?!cli/|evaluation/|client/|image/|config/|telemetry/|main\\.ts|errors\\.ts)',
+    },
+  },
+  {
+    name: 'evaluation-is-a-client-at-most',
+    severity: 'error',
+    from: { path: '^src/evaluation/' },
+    to: { path: '^src/(?!evaluation/|client/|errors\\.ts)' },
   },
   {
     name: 'client-knows-only-the-wire',

@@ -1,6 +1,7 @@
 /** The benchmarks' command line: `npm run bench -- NAME`. One subcommand for each benchmark. */
 import { tmpdir } from 'node:os';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { AZURE_FUNCTIONS, AZURE_LIMITS, benchAzure } from './azure.js';
 import { benchGvisor } from './gvisor-bench.js';
 import { freshSeed } from './random.js';
 import { benchPaging } from './paging/index.js';
@@ -30,6 +31,15 @@ interface GvisorFlags {
   readonly json?: true;
   readonly quick?: true;
   readonly rounds?: number;
+  readonly seed?: number;
+}
+
+interface AzureFlags {
+  readonly json?: true;
+  readonly quick?: true;
+  readonly rounds?: number;
+  readonly functions?: number;
+  readonly dir?: string;
   readonly seed?: number;
 }
 
@@ -85,6 +95,10 @@ const QUICK_SCALE = { rounds: 1, operations: 40, invocations: 20, roundsForMs: 0
 /** Of `bench gvisor`; half a second each. */
 const GVISOR_ROUNDS = 20;
 const GVISOR_QUICK_ROUNDS = 5;
+
+/** Of `bench azure`; some ten seconds each. */
+const AZURE_ROUNDS = 3;
+const AZURE_QUICK_ROUNDS = 1;
 
 const EXIT_FAILED = 1;
 const EXIT_INTERRUPTED = 130;
@@ -185,6 +199,15 @@ async function gvisor(flags: GvisorFlags, signal: AbortSignal): Promise<void> {
   print(await benchGvisor({ rounds, seed, signal, say }), [], json);
 }
 
+async function azure(flags: AzureFlags, signal: AbortSignal): Promise<void> {
+  const { json = false, quick = false, functions = AZURE_FUNCTIONS, dir = tmpdir() } = flags;
+  const { rounds = quick ? AZURE_QUICK_ROUNDS : AZURE_ROUNDS } = flags;
+  const seed = seedOf(flags);
+  say(`seed ${seed}: give --seed ${seed} for the same days`);
+  const options = { rounds, functions, dense: !quick, seed, dir, signal, say };
+  print(await benchAzure(options), AZURE_LIMITS, json);
+}
+
 function program(signal: AbortSignal): Command {
   const command = new Command('bench').description('Benchmarks of Sparkler itself.');
   command
@@ -263,6 +286,16 @@ function program(signal: AbortSignal): Command {
       wholeFrom(0),
     )
     .action((flags: GvisorFlags) => gvisor(flags, signal));
+  command
+    .command('azure')
+    .description('The analysis of made-up Azure traces, each as large as a real day.')
+    .option('--json', 'print one JSON document on stdout')
+    .option('--quick', 'one round of the usual day')
+    .option('--rounds <n>', `analyses of each day; default ${AZURE_ROUNDS}`, wholeFrom(1))
+    .option('--functions <n>', `default ${AZURE_FUNCTIONS}`, wholeFrom(1))
+    .option('--dir <folder>', 'for the days, some 200 MB; default $TMPDIR')
+    .option('--seed <n>', 'repeats the days; default as for start', wholeFrom(0))
+    .action((flags: AzureFlags) => azure(flags, signal));
   return command;
 }
 

@@ -117,6 +117,36 @@ function restore({ daemon, ssId }: Stage): Scenario {
   };
 }
 
+/** The VM is forked from one that stands in the pool. */
+function restoreForked({ daemon, ssId, signal }: Stage): Scenario {
+  const sample = of('restore, forked');
+  const { client } = daemon;
+  return {
+    name: 'restore, forked',
+    run: async () => {
+      const { vmId } = await client.vms.pool({ ssId });
+      await untilPaused(daemon, vmId, signal);
+      const { result, requestMs } = await timedHello(daemon, 'snapshot', { ssId });
+      if (result.forked !== true) throw new Error('the VM was not forked');
+      await client.vms.delete(result.vmId);
+      await client.vms.delete(vmId);
+      return [sample('request', requestMs), ...phaseSamples(sample, result)];
+    },
+  };
+}
+
+async function untilPaused(
+  { client }: DaemonProcess,
+  vmId: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const deadline = performance.now() + STATE_LIMIT_MS;
+  while ((await client.vms.get(vmId)).state !== 'paused') {
+    if (performance.now() > deadline) throw new Error(`VM ${vmId} is not paused in time`);
+    await sleep(STATE_POLL_MS, undefined, { signal });
+  }
+}
+
 /** The VMM is there and the state loaded before the request comes. */
 function restoreAhead({ daemon, ssId, signal }: Stage): Scenario {
   const sample = of('restore, VMM ahead');
@@ -125,11 +155,7 @@ function restoreAhead({ daemon, ssId, signal }: Stage): Scenario {
     name: 'restore, VMM ahead',
     run: async () => {
       const { vmId } = await client.vms.start({ func_name: HELLO.func_name, ssId });
-      const deadline = performance.now() + STATE_LIMIT_MS;
-      while ((await client.vms.get(vmId)).state !== 'paused') {
-        if (performance.now() > deadline) throw new Error(`VM ${vmId} is not paused in time`);
-        await sleep(STATE_POLL_MS, undefined, { signal });
-      }
+      await untilPaused(daemon, vmId, signal);
       const { result, requestMs } = await timedHello(daemon, 'snapshot', { vmId });
       await client.vms.delete(vmId);
       return [sample('request', requestMs), ...phaseSamples(sample, result)];
@@ -191,6 +217,7 @@ function residentMiB(pid: number): number {
 export const SCENARIO_NAMES = [
   'cold boot and snapshot',
   'restore',
+  'restore, forked',
   'restore, VMM ahead',
   'warm',
   "daemon's part of warm",
@@ -202,6 +229,7 @@ export function scenarios(stage: Stage): readonly Scenario[] {
   return [
     coldAndSnapshot(stage),
     restore(stage),
+    restoreForked(stage),
     restoreAhead(stage),
     warm('warm', daemon, warmVm, warmCalls),
     warm("daemon's part of warm", fake.daemon, fake.vmId, warmCalls),

@@ -55,7 +55,8 @@ export const START_LIMITS: readonly Limit[] = [
 ];
 
 const ORDER = [
-  ...['cold boot', 'snapshot', 'second snapshot', 'restore', 'restore, VMM ahead', 'warm'],
+  ...['cold boot', 'snapshot', 'second snapshot', 'restore', 'restore, forked'],
+  ...['restore, VMM ahead', 'warm'],
   ...["daemon's part of warm", 'daemon at rest', KILLS],
 ];
 

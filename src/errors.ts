@@ -23,6 +23,7 @@ export const ERROR_KINDS = {
   INVALID_PARAMS: caller(400),
   INVALID_ARCHIVE: caller(400),
   INVALID_CONFIG: caller(400),
+  INVALID_TRACE: caller(400),
   UNSUPPORTED_FIELD: caller(400),
   PATH_NOT_ALLOWED: caller(400),
   MEMORY_TOO_SMALL: caller(400),

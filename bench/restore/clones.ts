@@ -13,6 +13,7 @@ export async function clonesAtRest(
   daemon: DaemonProcess,
   { fn, ssId }: Prepared,
   count: number,
+  name = 'clones at rest',
 ): Promise<Sample[]> {
   const { client } = daemon;
   const params = JSON.stringify(fn.small);
@@ -27,7 +28,7 @@ export async function clonesAtRest(
       const { pid, vmConf } = await client.vms.get(vmId);
       const smaps = await readFile(`/proc/${pid ?? 0}/smaps`, 'utf8');
       const of = (metric: string, value: number): Sample => ({
-        ...{ case: 'clones at rest', metric, unit: 'MiB', value },
+        ...{ case: name, metric, unit: 'MiB', value },
       });
       samples.push(of('proportional memory', await groupPssMiB(pid ?? 0)));
       samples.push(of('of it guest memory', guestPss(smaps, vmConf.mem_size)));
@@ -96,6 +97,7 @@ export async function sustained(
   { fn, ssId }: Prepared,
   forMs: number,
   cores: number,
+  name = 'sustained',
 ): Promise<Sample[]> {
   const { client } = daemon;
   const params = JSON.stringify(fn.small);
@@ -113,5 +115,5 @@ export async function sustained(
   await Promise.all(Array.from({ length: cores }, worker));
   const seconds = (performance.now() - before) / MS_PER_S;
   const value = done / seconds / cores;
-  return [{ case: 'sustained', metric: 'restores per second and core', unit: 'count', value }];
+  return [{ case: name, metric: 'restores per second and core', unit: 'count', value }];
 }

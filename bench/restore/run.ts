@@ -7,7 +7,7 @@ import { rowsOf, type Report, type Sample } from '../report.js';
 import { clonesAtRest, privateOfTen, sustained } from './clones.js';
 import { cellName, cellsOf, type BenchmarkFunction } from './cells.js';
 import { derivedSamples } from './derived.js';
-import { againstGvisor } from './yardstick.js';
+import { againstGvisor, withSource } from './yardstick.js';
 import { benchmarkFunctions, prepare, runCell, type Prepared } from './stage.js';
 
 export interface RestoreOptions {
@@ -35,7 +35,12 @@ const SMALLEST = 'hello';
 export async function benchRestore(options: RestoreOptions): Promise<Report> {
   const machine = describeMachine();
   const chosen = choose(options.functions);
-  const home = new Home({ limits: { maxVms: MAX_VMS }, pool: { maxVms: 0 } });
+  const home = new Home({
+    limits: { maxVms: MAX_VMS },
+    pool: { maxVms: 0 },
+    // Many clones at once, which share nearly all of their memory: that is what is measured.
+    admission: { chargePercent: 10 },
+  });
   try {
     const daemon = await home.daemon(options.signal);
     const prepared = await prepareAll(daemon, chosen, options);
@@ -141,11 +146,17 @@ async function costsOfClones(
   if (clones > 0) {
     say(`${clones} clones of ${SMALLEST} at once`);
     samples.push(...(await clonesAtRest(daemon, hello, clones)));
+    const forks = (): Promise<Sample[]> => clonesAtRest(daemon, hello, clones, 'forks at rest');
+    samples.push(...(await withSource(daemon, hello, forks)));
     samples.push(...(await privateOfTen(daemon, hello)));
   }
   if (sustainedMs > 0) {
     say(`restores of ${SMALLEST} one after the other for ${sustainedMs} ms`);
-    samples.push(...(await sustained(daemon, hello, sustainedMs, describeMachine().cores)));
+    const { cores } = describeMachine();
+    samples.push(...(await sustained(daemon, hello, sustainedMs, cores)));
+    const forks = (): Promise<Sample[]> =>
+      sustained(daemon, hello, sustainedMs, cores, 'sustained, forked');
+    samples.push(...(await withSource(daemon, hello, forks)));
   }
   return samples;
 }

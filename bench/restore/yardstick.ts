@@ -19,6 +19,7 @@ export async function againstGvisor(
   const theirs = (await gvisor.restoreOnce({ cold: false })).firstResponseMs;
   const notPooled = await timed(daemon, prepared, { ssId: prepared.ssId, strategy: 'vanilla' });
   const pooled = await timed(daemon, prepared, { vmId: await ahead(daemon, prepared) });
+  const forked = await fromSource(daemon, prepared);
   const of = (metric: string, unit: 'ms' | 'x', value: number): Sample => ({
     ...{ case: CASE, metric, unit, value },
   });
@@ -26,16 +27,18 @@ export async function againstGvisor(
     of('gVisor', 'ms', theirs),
     of('not pooled', 'ms', notPooled),
     of('pooled', 'ms', pooled),
+    of('forked', 'ms', forked),
     of('gVisor / not pooled', 'x', theirs / notPooled),
     of('gVisor / pooled', 'x', theirs / pooled),
+    of('gVisor / forked', 'x', theirs / forked),
   ];
 }
 
 /** The whole request, at the client, ms; its VM is ended after. */
 async function timed(
-  { client }: DaemonProcess,
+  { client }: Pick<DaemonProcess, 'client'>,
   { fn }: Prepared,
-  target: { readonly ssId: string; readonly strategy: 'vanilla' } | { readonly vmId: string },
+  target: { readonly ssId: string; readonly strategy?: 'vanilla' } | { readonly vmId: string },
 ): Promise<number> {
   const params = JSON.stringify(fn.small);
   const before = performance.now();
@@ -48,8 +51,33 @@ async function timed(
 /** A VM that is restored, rehearsed and paused. */
 async function ahead({ client }: DaemonProcess, { fn, ssId }: Prepared): Promise<string> {
   const { vmId } = await client.vms.start({ func_name: fn.name, ssId });
+  await untilPaused(client, vmId);
+  return vmId;
+}
+
+/** A VM that is forked from one that stands in the pool. */
+async function fromSource(daemon: DaemonProcess, prepared: Prepared): Promise<number> {
+  const { client } = daemon;
+  const { ssId } = prepared;
+  return withSource(daemon, prepared, () => timed({ client }, prepared, { ssId }));
+}
+
+/** While a VM of the snapshot stands in the pool. */
+export async function withSource<T>(
+  { client }: Pick<DaemonProcess, 'client'>,
+  { ssId }: Prepared,
+  work: () => Promise<T>,
+): Promise<T> {
+  const { vmId } = await client.vms.pool({ ssId });
+  await untilPaused(client, vmId);
+  const answer = await work();
+  await client.vms.delete(vmId);
+  return answer;
+}
+
+async function untilPaused(client: DaemonProcess['client'], vmId: string): Promise<void> {
   for (let look = 0; look < LOOKS; look++) {
-    if ((await client.vms.get(vmId)).state === 'paused') return vmId;
+    if ((await client.vms.get(vmId)).state === 'paused') return;
     await sleep(LOOK_MS);
   }
   throw new Error(`${vmId} does not stand ready`);

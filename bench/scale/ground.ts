@@ -66,7 +66,11 @@ export class Ground {
     this.#parts = parts;
   }
 
-  static async open(accelerator: 'kvm' | 'tcg', say: (text: string) => void): Promise<Ground> {
+  static async open(
+    accelerator: 'kvm' | 'tcg',
+    say: (text: string) => void,
+    signal: AbortSignal,
+  ): Promise<Ground> {
     const config = loadConfig({ env: process.env, flags: {} });
     const dir = await mkdtemp(join(folder(), 'sparkler-scale-'));
     try {
@@ -91,7 +95,10 @@ export class Ground {
       ];
       const { kernelPath, initrdPath } = kernel;
       const parts = { kernelPath, initrdPath, drives };
-      return new Ground(driver, config, dir, cgroup, parts, say);
+      const ground = new Ground(driver, config, dir, cgroup, parts, say);
+      // What waits for a guest hears that it is gone.
+      signal.addEventListener('abort', () => void ground.#endAll());
+      return ground;
     } catch (error) {
       await rm(dir, { recursive: true, force: true });
       throw error;
@@ -126,9 +133,13 @@ export class Ground {
     await rm(guest.dir, { recursive: true, force: true });
   }
 
+  async #endAll(): Promise<void> {
+    await Promise.all([...this.#open].map((guest) => this.end(guest)));
+  }
+
   /** Ends what is open and removes all that was made. */
   async close(): Promise<void> {
-    await Promise.all([...this.#open].map((guest) => this.end(guest)));
+    await this.#endAll();
     await this.driver.close?.();
     await rm(this.#dir, { recursive: true, force: true });
     if (!existsSync(this.#cgroup)) return;

@@ -54,7 +54,7 @@ export async function benchScale(options: ScaleOptions): Promise<Report> {
     const daemon = await home.daemon(signal);
     info = daemon.info;
     const accelerator = info['accelerator'] === 'kvm' ? 'kvm' : 'tcg';
-    const ground = await Ground.open(accelerator, say);
+    const ground = await Ground.open(accelerator, say, signal);
     try {
       const tasks = await tasksOf(options, sizes, ground, daemon);
       samples.push(...(await runRounds(options, tasks, random)));

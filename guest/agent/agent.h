@@ -5,9 +5,12 @@
  *   boot.c      from the initramfs to the root file system and the channel
  *   frame.c     reading whole frames, queueing what cannot be written yet
  *   launch.c    runtime processes: from an order to a process
- *   instance.c  runtime processes: pass their frames and output on, end them
+ *   instance.c  runtime processes: pass their frames and output on
+ *   end.c       runtime processes: end them, and what they leave
  *   zygote.c    runtime processes: START, and what is kept ready for it
- *   cgroup.c    what an instance's processes may use, and their end
+ *   fork.c      what a zygote forks
+ *   cgroup.c    what an instance's processes may use
+ *   nodes.c     where its pages lie
  *   memory.c    what the guest's memory is used for, and that some of it is free
  *   freeze.c    no user code runs while a snapshot is taken, nor in a clone before it is reseeded
  *   restore.c   randomness, clock and boot_id after a boot, or after a snapshot was restored
@@ -168,15 +171,10 @@ extern int instance_slots;
 
 struct instance *instance_find(uint16_t number);
 void instance_invoke(struct instance *instance, const struct frame *frame);
-void instance_timeout(struct instance *instance);
-void instance_kill(struct instance *instance);
 void instance_readable(struct instance *instance);
 /* `answered`: its socket holds something too, so the log comes first, whole. */
 void instance_log_readable(struct instance *instance, bool answered);
 void instance_stack_readable(struct instance *instance);
-void instances_reap(void);
-/* Acts on what is due; returns the next time something is, or 0. */
-uint64_t instances_tick(uint64_t now);
 
 /* A slot with all but its process, number 0; NULL: there is none left. */
 struct instance *instance_new(enum role role);
@@ -190,8 +188,20 @@ void instance_failed(uint16_t number, uint32_t request, const char *why);
 void instance_refuse(uint16_t number, uint32_t request, const char *why);
 /* … or that it is gone, by this number. NULL: nobody knows how. */
 void instance_exited(const struct instance *instance, uint16_t number);
+/* Closes these. */
+void instance_close(struct instance *instance);
 /* No process came of it: the slot is free again. */
 void instance_drop(struct instance *instance);
+
+/* ---- end.c ---- */
+
+void instance_timeout(struct instance *instance);
+void instance_kill(struct instance *instance);
+/* When it has ended and all that it wrote is read. */
+void instance_retire_if_gone(struct instance *instance);
+void instances_reap(void);
+/* Acts on what is due; returns the next time something is, or 0. */
+uint64_t instances_tick(uint64_t now);
 
 /* ---- launch.c ---- */
 
@@ -209,15 +219,24 @@ void instance_start(const struct frame *frame);
 void zygote_start(const struct frame *frame);
 /* KILL, or TIMEOUT: it may still say where it is. */
 void zygote_end(bool timeout);
-/* FORKED: the process of a slot that had none. */
-void zygote_forked(struct instance *instance);
 void zygote_ready(struct instance *instance, const struct frame *frame);
 void zygote_failed(struct frame *frame);
+/* The process of a slot that waited for its fork will not come. */
+void zygote_lost_fork(struct instance *instance);
+/* Tells the host that the zygote is ended, if that is so by now; `instance`: what went last. */
+void zygote_settled(const struct instance *instance);
 /* A slot of number 0 is free again, or one that waited for its process. */
 void zygote_retired(const struct instance *instance);
 /* Acts on what is due; returns the next time something is, or 0. */
 uint64_t zygote_tick(uint64_t now);
 extern bool zygote_waits;
+
+/* ---- fork.c ---- */
+
+/* Asks a zygote for a spare. False: not now. */
+bool fork_request(struct instance *zygote);
+/* FORKED: the process of a slot that had none. */
+void fork_arrived(struct instance *instance);
 
 /* ---- cgroup.c ---- */
 
@@ -225,8 +244,6 @@ extern bool zygote_waits;
 void cgroup_path(const struct instance *instance, const char *file, char *path, size_t size);
 bool write_file(const char *path, const char *text);
 ssize_t read_file(const char *path, char *text, size_t size);
-/* Whether the guest has memory beside node 0. */
-bool blocks_exist(void);
 /* `behind`: it is to run only when nothing else does. */
 void cgroup_make(struct instance *instance, bool behind);
 void cgroup_behind(const struct instance *instance, bool behind);
@@ -247,6 +264,13 @@ bool cgroup_remove(struct instance *instance);
 void move_pages_of(pid_t pid, unsigned node);
 /* Pages that are touched there come from this node. */
 bool bind_to_node(void *at, size_t size, unsigned node);
+
+/* ---- nodes.c ---- */
+
+/* Whether the guest has memory beside node 0. */
+bool blocks_exist(void);
+/* The agent itself touches node 0 only. */
+void keep_to_base(void);
 /* What this process touches from now on lies in the nodes that its cgroup will have. */
 void follow_nodes(const char *nodes);
 

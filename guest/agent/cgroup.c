@@ -1,34 +1,17 @@
-/*
- * An instance's processes are those of its cgroup: what they may use, where it lies, and their end.
- *
- * Blocks are memory-only NUMA nodes for movable pages. An instance that is bound to some has two
- * things: a cpuset of them and node 0, which keeps it out of all others; and a memory policy, by
- * which its pages come from its blocks alone. The cpuset holds node 0 since much that the kernel
- * allocates for a process cannot be moved, and so cannot lie in a block: a pipe's buffers, for one,
- * would be refused. The policy's nodes are relative to the cpuset (set_mempolicy(2)), so the kernel
- * itself turns it to the blocks, in all threads, when a process that was started ahead in a cpuset
- * of node 0 becomes an instance. Pages that it shares with others by then are not moved: node 0 is
- * in both cpusets.
- */
+/* An instance's processes are those of its cgroup: what they may use, and their end. */
 #define _GNU_SOURCE
 #include "agent.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/mempolicy.h>
-#include <linux/seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MAX_NODES 1024u
+enum controller { MEMORY, CPUSET, CPU, CONTROLLERS };
 /* Page cache of an ended instance is given up in such steps, other work between them. */
 #define RECLAIM_STEP "16M"
 /* … as long as this many bring anything. What is left then is for the proof to deal with. */
@@ -94,69 +77,17 @@ bool cgroup_number(const struct instance *instance, const char *file, uint64_t *
 	return end != text;
 }
 
-bool blocks_exist(void)
-{
-	char text[256];
-	if (read_file("/sys/devices/system/node/has_memory", text, sizeof text) <= 0)
-		return false;
-	return strcmp(text, "0\n") != 0;
-}
-
-/* ---- where pages lie ---- */
-
-static void set_policy(int mode, const char *nodes)
-{
-	unsigned long mask[MAX_NODES / (8 * sizeof(long))] = {0};
-	size_t others = 1;
-	for (const char *at = nodes; (at = strchr(at, ',')) != NULL; at++)
-		others++;
-	/* By their place in the cpuset, whatever nodes it has: all but the first. What is out of its
-	 * range counts again from its start, so 1 and 5 are right for one, two and three nodes. */
-	if ((mode & MPOL_F_RELATIVE_NODES) == 0)
-		mask[0] = 1;
-	else if (others <= 2)
-		mask[0] = 1 << 1 | 1 << 5;
-	else
-		for (size_t i = 1; i <= others && i < MAX_NODES; i++)
-			mask[i / (8 * sizeof(long))] |= 1ul << i % (8 * sizeof(long));
-	if (syscall(SYS_set_mempolicy, mode, mask, MAX_NODES + 1) != 0)
-		say("no memory policy: %s", strerror(errno));
-}
-
-/* A function must not undo the policy: it would fill node 0, which is everybody's. */
-static void keep_policy(void)
-{
-#define REFUSE(call) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1), \
-		     BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM)
-	static struct sock_filter filter[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		REFUSE(SYS_set_mempolicy), REFUSE(SYS_mbind), REFUSE(SYS_migrate_pages),
-		REFUSE(SYS_move_pages), REFUSE(SYS_set_mempolicy_home_node),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-#undef REFUSE
-	struct sock_fprog program = {.len = sizeof filter / sizeof *filter, .filter = filter};
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0)
-		say("a function may change its memory policy: %s", strerror(errno));
-}
-
-void follow_nodes(const char *nodes)
-{
-	if (!blocks_exist())
-		return;
-	set_policy(MPOL_BIND | MPOL_F_RELATIVE_NODES, nodes);
-	keep_policy();
-}
-
-
-/* ---- what it may use ---- */
-
 /* One at a time: one that the kernel has not must not keep the others away. */
-static bool enable(const char *controller)
+static bool enable(enum controller controller)
 {
+	static const char *const names[CONTROLLERS] = {"+memory", "+cpuset", "+cpu"};
+	static bool enabled[CONTROLLERS];
 	char path[512];
 	snprintf(path, sizeof path, "%s/cgroup.subtree_control", settings.cgroup);
-	return write_file(path, controller);
+	/* Once: the kernel lets this wait until the cgroups that were removed are gone. */
+	if (!enabled[controller])
+		enabled[controller] = write_file(path, names[controller]);
+	return enabled[controller];
 }
 
 void cgroup_make(struct instance *instance, bool behind)
@@ -169,14 +100,14 @@ void cgroup_make(struct instance *instance, bool behind)
 	if (settings.cgroup == NULL)
 		return;
 	if (blocks)
-		enable("+cpuset");
+		enable(CPUSET);
 	if (blocks && !kept_to_base && !settings.test) {
 		kept_to_base = true;
-		set_policy(MPOL_BIND | MPOL_F_STATIC_NODES, ""); /* the agent itself */
+		keep_to_base();
 	}
 	if (instance->role != INSTANCE) {
-		enable("+memory");
-		enable("+cpu");
+		enable(MEMORY);
+		enable(CPU);
 	}
 	cgroup_path(instance, "", path, sizeof path);
 	if (mkdir(path, 0755) != 0 && errno != EEXIST)
@@ -204,7 +135,7 @@ const char *cgroup_limit(struct instance *instance)
 	char text[NODES_BYTES + 32];
 	if (instance->nodes[0] != '\0') {
 		snprintf(text, sizeof text, "0,%s", instance->nodes);
-		if (settings.cgroup == NULL || !enable("+cpuset") ||
+		if (settings.cgroup == NULL || !enable(CPUSET) ||
 		    !cgroup_write(instance, "/cpuset.mems", text))
 			return "the kernel cannot bind it to these nodes";
 	}
@@ -212,7 +143,7 @@ const char *cgroup_limit(struct instance *instance)
 		return NULL;
 	/* All of it ends when one of its processes meets the limit. */
 	snprintf(text, sizeof text, "%llu", (unsigned long long)instance->memory_mib << 20);
-	bool limited = enable("+memory") && cgroup_write(instance, "/memory.oom.group", "1") &&
+	bool limited = enable(MEMORY) && cgroup_write(instance, "/memory.oom.group", "1") &&
 		       cgroup_write(instance, "/memory.max", text);
 	if (!limited && !settings.test)
 		return "the kernel cannot limit its memory";
@@ -222,25 +153,6 @@ const char *cgroup_limit(struct instance *instance)
 	    !cgroup_write(instance, "/memory.faascale.size", text))
 		return "the kernel has no memory for it (memory.faascale.size)";
 	return NULL;
-}
-
-void move_pages_of(pid_t pid, unsigned node)
-{
-	unsigned long from[MAX_NODES / (8 * sizeof(long))] = {0}, to[MAX_NODES / (8 * sizeof(long))] = {1};
-	if (node == 0 || node >= MAX_NODES)
-		return;
-	from[node / (8 * sizeof(long))] = 1ul << node % (8 * sizeof(long));
-	syscall(SYS_migrate_pages, pid, (unsigned long)MAX_NODES + 1, from, to);
-}
-
-bool bind_to_node(void *at, size_t size, unsigned node)
-{
-	unsigned long mask[MAX_NODES / (8 * sizeof(long))] = {0};
-	if (node >= MAX_NODES)
-		return false;
-	mask[node / (8 * sizeof(long))] = 1ul << node % (8 * sizeof(long));
-	return syscall(SYS_mbind, at, size, MPOL_BIND | MPOL_F_STATIC_NODES, mask, (unsigned long)MAX_NODES + 1,
-		       0u) == 0;
 }
 
 /* ---- the end ---- */
@@ -261,7 +173,7 @@ bool cgroup_was_oom(const struct instance *instance)
 	static char text[16384];
 	static unsigned long long seen;
 	char path[512];
-	if (instance->killed || !WIFSIGNALED(instance->status) || WTERMSIG(instance->status) != SIGKILL)
+	if (!WIFSIGNALED(instance->status) || WTERMSIG(instance->status) != SIGKILL)
 		return false;
 	if (settings.cgroup != NULL) {
 		cgroup_path(instance, "/memory.events", path, sizeof path);
@@ -269,7 +181,7 @@ bool cgroup_was_oom(const struct instance *instance)
 			return count_in(text, "\noom_kill ") > 0;
 	}
 	/* Its memory is not counted: did the kernel end anything for want of memory since last time? */
-	if (read_file("/proc/vmstat", text, sizeof text) < 0)
+	if (instance->killed || read_file("/proc/vmstat", text, sizeof text) < 0)
 		return false;
 	unsigned long long before = seen;
 	seen = count_in(text, "\noom_kill ");

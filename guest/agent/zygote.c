@@ -11,12 +11,9 @@
 #define _GNU_SOURCE
 #include "agent.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 /* The next spare is made so much later: the new instance's first invocation goes first. */
@@ -51,7 +48,8 @@ static struct instance *find(enum role role)
 	struct instance *found = NULL;
 	for (int i = 0; i < instance_slots; i++) {
 		struct instance *instance = &instances[i];
-		if (instance->state == UNUSED || instance->role != role || instance->ending || instance->killed)
+		if (instance->state == UNUSED || instance->role != role || instance->ending || instance->killed ||
+		    instance->in.fd < 0)
 			continue;
 		if (instance->state == IDLE)
 			return instance;
@@ -69,7 +67,7 @@ static bool nothing_left(void)
 	return true;
 }
 
-static void say_ended(const struct instance *instance)
+void zygote_settled(const struct instance *instance)
 {
 	if (!kept.ending || !nothing_left())
 		return;
@@ -78,45 +76,6 @@ static void say_ended(const struct instance *instance)
 }
 
 /* ---- making spares ---- */
-
-static bool send_descriptors(int to, const int descriptors[3])
-{
-	struct header fork_one = {.type = F_FORK};
-	char control[CMSG_SPACE(3 * sizeof(int))] = {0};
-	struct iovec bytes = {.iov_base = &fork_one, .iov_len = sizeof fork_one};
-	struct msghdr message = {.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = control,
-				 .msg_controllen = sizeof control};
-	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-	head->cmsg_level = SOL_SOCKET;
-	head->cmsg_type = SCM_RIGHTS;
-	head->cmsg_len = CMSG_LEN(3 * sizeof(int));
-	memcpy(CMSG_DATA(head), descriptors, 3 * sizeof(int));
-	return sendmsg(to, &message, MSG_NOSIGNAL) == (ssize_t)sizeof fork_one;
-}
-
-static void request_fork(struct instance *zygote)
-{
-	int sock[2], log[2], stack[2];
-	freeze_wake(zygote);
-	if (zygote->in.fd < 0 || zygote->out.first != NULL || !open_pipes(sock, log, stack))
-		return plan(now_ns() + REFILL_WAIT);
-	/* The kernel says who it is that answers there. */
-	setsockopt(sock[0], SOL_SOCKET, SO_PASSCRED, &(int){1}, sizeof(int));
-	struct instance *spare = instance_new(SPARE);
-	if (spare == NULL || !send_descriptors(zygote->in.fd, (int[]){sock[1], log[1], stack[1]})) {
-		close_pipes(sock, log, stack);
-		if (spare != NULL)
-			instance_drop(spare);
-		return plan(now_ns() + REFILL_WAIT);
-	}
-	close(sock[1]);
-	close(log[1]);
-	close(stack[1]);
-	spare->loaded = true;
-	cgroup_make(spare, false);
-	freeze_open(spare);
-	instance_open(spare, sock[0], log[0], stack[0]);
-}
 
 static const char *launch_kept(bool behind)
 {
@@ -140,10 +99,13 @@ static void refill(void)
 	if (!kept.wanted || find(SPARE) != NULL)
 		return;
 	struct instance *zygote = find(ZYGOTE);
-	if (zygote != NULL && zygote->state == IDLE)
-		return request_fork(zygote);
-	if (zygote != NULL)
+	if (zygote != NULL && zygote->state != IDLE)
 		return; /* it is loading */
+	if (zygote != NULL) {
+		if (!fork_request(zygote))
+			plan(now_ns() + REFILL_WAIT);
+		return;
+	}
 	const char *why = launch_kept(true);
 	if (why == NULL)
 		return;
@@ -165,7 +127,7 @@ uint64_t zygote_tick(uint64_t now)
 }
 
 /* Its process will not come. One that the host waits for is started as if there were no zygote. */
-static void fork_failed(struct instance *instance)
+void zygote_lost_fork(struct instance *instance)
 {
 	if (instance->role != INSTANCE)
 		return instance_kill(instance);
@@ -179,32 +141,6 @@ static void fork_failed(struct instance *instance)
 		return;
 	instance_failed(instance->number, instance->request, why);
 	instance_kill(instance);
-}
-
-void zygote_forked(struct instance *instance)
-{
-	struct header head;
-	char control[CMSG_SPACE(sizeof(struct ucred))];
-	struct iovec bytes = {.iov_base = &head, .iov_len = sizeof head};
-	struct msghdr message = {.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = control,
-				 .msg_controllen = sizeof control};
-	static const struct header begin = {.type = F_BEGIN};
-	struct ucred who = {.pid = 0};
-	ssize_t n = recvmsg(instance->in.fd, &message, MSG_CMSG_CLOEXEC);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	struct cmsghdr *control_head = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-	if (n == (ssize_t)sizeof head && head.type == F_FORKED && control_head != NULL &&
-	    control_head->cmsg_type == SCM_CREDENTIALS)
-		memcpy(&who, CMSG_DATA(control_head), sizeof who);
-	/* A process that is gone already cannot be moved. */
-	if (who.pid > 1 && who.pid != getpid() && kill(who.pid, 0) == 0 && cgroup_join(instance, who.pid)) {
-		instance->pid = who.pid;
-		queue_send(&instance->out, &begin, sizeof begin);
-	} else {
-		fork_failed(instance);
-	}
-	say_ended(instance);
 }
 
 /* ---- the zygote's life ---- */
@@ -240,7 +176,7 @@ void zygote_retired(const struct instance *instance)
 		kept.ending = true;
 	}
 	if (kept.ending || !kept.wanted)
-		return say_ended(instance);
+		return zygote_settled(instance);
 	if (++kept.failures < MAX_FAILURES)
 		return plan(now_ns());
 	say("the zygote ended %u times: it is given up", kept.failures);
@@ -308,7 +244,7 @@ void zygote_end(bool timeout)
 		else
 			instance_kill(instance);
 	}
-	say_ended(NULL);
+	zygote_settled(NULL);
 }
 
 /* ---- START ---- */
@@ -337,7 +273,8 @@ static void become_instance(struct instance *spare)
 	spare->role = INSTANCE;
 	spare->loaded |= spare->state == IDLE;
 	spare->started = now_ns();
-	cgroup_behind(spare, false);
+	if (!spare->loaded)
+		cgroup_behind(spare, false);
 	plan(spare->started + REFILL_WAIT);
 	if (why != NULL) {
 		instance_failed(spare->number, spare->request, why);

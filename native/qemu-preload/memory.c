@@ -92,7 +92,7 @@ static _Noreturn void bad_plan(const char *what) {
 }
 
 bool memory_parse_mode(const char *text, enum memory_mode *mode) {
-  static const char *names[] = {"shared", "private", "layers", "userfault"};
+  static const char *names[] = {"shared", "private", "layers", "userfault", "unnamed"};
   for (unsigned i = 0; text != NULL && i < sizeof names / sizeof *names; i++)
     if (strcmp(text, names[i]) == 0) {
       *mode = (enum memory_mode)i;

@@ -16,7 +16,8 @@ enum memory_mode {
   MEMORY_SHARED,   /* a booting VM: the file is its memory */
   MEMORY_PRIVATE,  /* a clone: the file's pages, its own writes */
   MEMORY_LAYERS,   /* a clone: as the plan file says */
-  MEMORY_USERFAULT /* a clone: anonymous, its pages come from a page server */
+  MEMORY_USERFAULT, /* a clone: anonymous, its pages come from a page server */
+  MEMORY_UNNAMED   /* a booting VM: a file that is on no disk */
 };
 
 struct memory_descriptors {

@@ -17,7 +17,8 @@
  * Environment, set by the daemon and removed here:
  *   SPARKLER_MEMORY_FD   descriptor of the memory file
  *   SPARKLER_READ_FD     the same file opened for reading only; what is left after 'P'
- *   SPARKLER_MEMORY_MODE `shared` (a booting VM); `private`, `layers` or `userfault` (a clone)
+ *   SPARKLER_MEMORY_MODE `shared` or `unnamed` (a booting VM; its memory is the file, or a memfd
+ *                        that is made here, `sparkler-memory`); `private`, `layers` or `userfault` (a clone)
  *   SPARKLER_PAGES_FD, SPARKLER_USERFAULT_FD, SPARKLER_PLAN_FD, SPARKLER_WORKING_SET_FD
  *                        what these modes need; see memory.h
  *   SPARKLER_CONTROL_FD  a stream socket: the daemon sends one byte, the answer is one byte
@@ -31,6 +32,7 @@
 #include "blocks.h"
 #include "memory.h"
 #include "template.h"
+#include "vmfork.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -71,6 +73,11 @@ typedef int (*fallocate_function)(int, int, off_t, off_t);
 static open_function next_open;
 static mmap_function next_mmap;
 static fallocate_function next_fallocate;
+
+/* The file is the memory: what the guest writes is in it. */
+static bool is_written(enum memory_mode mode) {
+  return mode == MEMORY_SHARED || mode == MEMORY_UNNAMED;
+}
 
 static bool make_private(void) {
   if (region_address == NULL) return false;
@@ -176,6 +183,7 @@ __attribute__((constructor)) static void start(void) {
   next_fallocate = (fallocate_function)dlsym(RTLD_NEXT, "fallocate");
   unsetenv("LD_PRELOAD");
   template_prepare();
+  vmfork_prepare();
   take_environment();
 }
 
@@ -185,7 +193,8 @@ static int open_any(const char *path, int flags, mode_t mode) {
     take_environment();
   }
   if (descriptors.memory >= 0 && strcmp(path, MEMORY_PATH) == 0) {
-    qemu_fd = fcntl(descriptors.memory, F_DUPFD_CLOEXEC, 0);
+    qemu_fd = memory_mode == MEMORY_UNNAMED ? memfd_create("sparkler-memory", MFD_CLOEXEC)
+                                            : fcntl(descriptors.memory, F_DUPFD_CLOEXEC, 0);
     return qemu_fd;
   }
   if (blocks_own(path)) return blocks_open(path);
@@ -212,7 +221,7 @@ EXPORTED int __open64_2(const char *path, int flags) __attribute__((alias("__ope
 EXPORTED void *mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset) {
   bool is_memory = fd >= 0 && fd == qemu_fd && (flags & MAP_SHARED) != 0;
   struct wanted wanted = {address, length, protection, flags & MAP_FIXED, offset};
-  void *at = is_memory && memory_mode != MEMORY_SHARED
+  void *at = is_memory && !is_written(memory_mode)
                  ? memory_map(memory_mode, &wanted, &descriptors, next_mmap)
                  : next_mmap(address, length, protection, flags, fd, offset);
   if (is_memory && at != MAP_FAILED) {
@@ -228,7 +237,7 @@ EXPORTED void *mmap64(void *address, size_t length, int protection, int flags, i
     __attribute__((alias("mmap")));
 
 EXPORTED int fallocate(int fd, int mode, off_t offset, off_t length) {
-  bool keeps_file = fd >= 0 && fd == qemu_fd && (memory_mode != MEMORY_SHARED || is_private);
+  bool keeps_file = fd >= 0 && fd == qemu_fd && (!is_written(memory_mode) || is_private);
   return keeps_file ? 0 : next_fallocate(fd, mode, offset, length);
 }
 

@@ -88,7 +88,12 @@ const InvocationResult = Type.Object(
     pooled: Type.Optional(
       Type.Boolean({
         description:
-          'Its VM stood restored in the pool: `vmmUp` and `stateLoaded` were reached before the request. Absent: it did not.',
+          'Its VM stood restored in the pool: `vmmUp` and `stateLoaded` were reached before the request; or it is forked from one that does. Absent: neither.',
+      }),
+    ),
+    forked: Type.Optional(
+      Type.Boolean({
+        description: 'Its VMM was forked, guest and all, from that of a VM that stays in the pool.',
       }),
     ),
     handlerMs: ms("Inside the handler, by the guest's clock, ms."),
@@ -122,6 +127,7 @@ function outputToWire(output: InvocationOutput): Static<typeof InvocationResult>
       instance: { init_ms: output.instance.initMs, from_zygote: output.instance.fromZygote },
     }),
     ...(output.pooled && { pooled: true }),
+    ...(output.forked && { forked: true }),
     handlerMs: output.handlerMs,
     phases: output.phases,
     faults: output.faults,

@@ -4,6 +4,7 @@ import { DEFAULT_URL } from '../client/index.js';
 import { completionCommand } from './commands/completion.js';
 import { daemonCommand } from './commands/daemon.js';
 import { deployCommand } from './commands/deploy.js';
+import { evaluateCommand } from './commands/evaluate.js';
 import { functionsCommand } from './commands/functions.js';
 import { imagesCommand } from './commands/images.js';
 import { infoCommand } from './commands/info.js';
@@ -25,6 +26,7 @@ const COMMANDS = [
   snapshotCommand,
   rmCommand,
   infoCommand,
+  evaluateCommand,
   completionCommand,
 ];
 

@@ -2,7 +2,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { type Static, Type } from 'typebox';
-import { GiB, KiB, MiB, aliases, count, text, wait, whole } from './fields.js';
+import { GiB, KiB, MiB, aliases, count, flag, text, wait, whole } from './fields.js';
 import { memory } from './memory.js';
 
 const limits = Type.Object(
@@ -172,6 +172,10 @@ const pool = Type.Object(
     ),
     windowMs: wait(60_000, 'How far back invocations count as demand, ms.'),
     keepMs: wait(300_000, 'A pooled microVM that nobody took for so long is ended, ms.'),
+    fork: flag(
+      true,
+      'The last pooled microVM of a snapshot stays in the pool, and invocations get ones that are forked from it. In software emulation only; false: it is given away.',
+    ),
     startWhenIdleMs: whole(
       50,
       0,

@@ -9,7 +9,7 @@ import type { Functions } from './functions.js';
 import type { Instances } from './instances.js';
 import type { Decision, Passed } from './placement.js';
 import { Placer, type Shut } from './placer.js';
-import type { Pool } from './pool.js';
+import type { Pool, PoolHit } from './pool.js';
 import { checkOptions } from './restore-options.js';
 import type { Restores } from './restores.js';
 import type { SlotTurn } from './slots.js';
@@ -58,8 +58,8 @@ interface Target {
   readonly vm: Vm;
   /** Made for this invocation: when that fails, nothing of it is left behind. */
   readonly made?: 'vm' | 'instance';
-  /** It was started ahead, and waited in the pool. */
-  readonly pooled?: boolean;
+  /** It was started ahead, and waited in the pool; or it is forked from one that does. */
+  readonly pooled?: 'taken' | 'forked';
   /** The turn of an instance that was made for it. */
   readonly turn?: SlotTurn;
 }
@@ -118,16 +118,16 @@ export class Invocations {
     return this.#place(input, call);
   }
 
-  /** In a VM of the snapshot: one of the pool where one waits. */
+  /** In a VM of the snapshot: one of the pool where one waits, or a fork of it. */
   async #restore(input: InvocationInput, call: Call): Promise<InvocationOutput> {
     const { pool } = this.#deps;
-    const vm = pool.take(input);
-    if (vm) {
+    const hit = pool.take(input);
+    if (hit) {
       try {
-        return await this.#run({ vm, made: 'vm', pooled: true }, call);
+        return await this.#run(await this.#fromPool(hit, input), call);
       } catch (error) {
         if (call.isGiven) throw error;
-        pool.lost(vm);
+        pool.lost(hit.vm);
       }
     }
     return this.#run(await this.#make(input, call.event), call);
@@ -209,6 +209,20 @@ export class Invocations {
     };
   }
 
+  async #fromPool({ vm, isForked }: PoolHit, input: InvocationInput): Promise<Target> {
+    if (!isForked) return { vm, made: 'vm', pooled: 'taken' };
+    const { functionName, ssId, namespace } = input;
+    const { strategy } = vm.request.restore ?? {};
+    const wish = {
+      functionName,
+      ...(ssId !== undefined && { ssId }),
+      ...(namespace !== undefined && { namespace }),
+      ...(strategy !== undefined && { restore: { strategy } }),
+    };
+    const forked = await this.#deps.vms.create(wish, { forkedFrom: vm });
+    return { vm: forked, made: 'vm', pooled: 'forked' };
+  }
+
   async #make(input: InvocationInput, event: string): Promise<Target> {
     const { functionName, ssId, namespace, restore } = input;
     const vm = await this.#deps.vms.create({
@@ -237,7 +251,7 @@ export class Invocations {
     const turn = target.turn ?? (await vm.slots.take(maxQueuedPerVm));
     const { release } = turn;
     try {
-      await vm.started;
+      await vm.usable();
       return await this.#call({ ...target, turn }, call);
     } catch (error) {
       throw await this.#failed({ ...target, turn }, error);
@@ -250,7 +264,7 @@ export class Invocations {
 
   async #call({ vm, made, pooled, turn }: Placed, call: Call): Promise<InvocationOutput> {
     const { starter } = this.#deps.vms;
-    const isNew = made === 'vm' && pooled !== true;
+    const isNew = made === 'vm' && pooled !== 'taken';
     if (pooled) mustBeLearned(vm);
     const before = isNew ? NOTHING_YET : await vm.stats();
     // Restored ahead, this is the invocation that wakes it.
@@ -262,7 +276,7 @@ export class Invocations {
     const { grant, born } = slot;
     const { session } = vm.live();
     const ready = performance.now();
-    this.#deps.pool.learn(vm, pooled === true, ready - call.requested);
+    this.#deps.pool.learn(vm, pooled !== undefined, ready - call.requested);
     const context = {
       requestId: call.traceId,
       functionName: call.functionName,
@@ -285,7 +299,8 @@ export class Invocations {
       traceId: call.traceId,
       startKind: call.kind,
       ...(call.placement && { placement: call.placement }),
-      ...(pooled && { pooled }),
+      ...(pooled && { pooled: true }),
+      ...(pooled === 'forked' && { forked: true }),
       ...(isFresh && born && { instance: born }),
       result: answer.json.toString(),
       durationMs: performance.now() - call.requested,

@@ -219,6 +219,10 @@ class LocalPlatform implements Platform {
   }
   async deleteVm(vmId: string): Promise<void> {
     const vm = this.#vms.get(vmId);
+    if (vm.clones > 0) {
+      const also = `${vm.clones} VMs are forked from VM ${vmId} and would end with it: delete them first.`;
+      throw new SparklerError('VM_WRONG_STATE', also, { field: 'vmId' });
+    }
     const message = `VM ${vmId} was deleted while it ran.`;
     await this.#vms.end(vm, 'deleted', new SparklerError('VM_DIED', message, { field: 'vmId' }));
   }

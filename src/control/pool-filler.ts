@@ -73,7 +73,7 @@ export class PoolFiller {
 
   /** Ends one that nobody has taken. */
   drop(vm: Vm, why: VmEnd, reason: string): void {
-    const ended = this.#deps.vms.end(vm, why, notFound.vm(vm.vmId, reason));
+    const ended = this.#deps.vms.retire(vm, why, notFound.vm(vm.vmId, reason));
     void ended.then(() => this.#lookIn(0));
   }
 

@@ -9,6 +9,13 @@ import { keyOfVm, memOf, split, strategyOfVm } from './pooled.js';
 import type { InvocationInput, PoolInfo, PoolInput } from './types.js';
 import type { Vm } from './vm.js';
 
+/** What an invocation found in the pool. */
+export interface PoolHit {
+  readonly vm: Vm;
+  /** The VM stays in the pool, and the invocation's own is forked from it. */
+  readonly isForked: boolean;
+}
+
 export interface PoolDeps extends PoolFillerDeps {
   readonly config: Config;
   readonly functions: Functions;
@@ -61,11 +68,11 @@ export class Pool {
   }
 
   /**
-   * The VM that an invocation of a snapshot gets, out of the pool at once; undefined when none fits
-   * or it must have one of its own.
+   * The VM that an invocation of a snapshot gets, out of the pool at once, or is forked from;
+   * undefined when none fits or it must have one of its own.
    * @throws SparklerError SNAPSHOT_NOT_FOUND
    */
-  take(input: InvocationInput): Vm | undefined {
+  take(input: InvocationInput): PoolHit | undefined {
     const { functionName, ssId, namespace, restore } = input;
     if (ssId === undefined) return undefined;
     const snapshot = this.#deps.snapshots.get(ssId);
@@ -80,13 +87,13 @@ export class Pool {
       vm.request.snapshot?.ssId === ssId &&
       vm.request.namespace === namespace &&
       agrees(vm, restore?.strategy, strategy);
-    const vm = this.#choose(this.all().filter(fits), strategy, ssId);
-    this.#deps.metrics.poolTaken(vm ? 'hit' : 'miss');
-    if (vm) {
-      vm.pooled = undefined;
-      vm.usedAt = now;
+    const hit = this.#choose(this.all().filter(fits), strategy, ssId);
+    this.#deps.metrics.poolTaken(hit ? 'hit' : 'miss');
+    if (hit) {
+      hit.vm.usedAt = now;
+      if (!hit.isForked) hit.vm.pooled = undefined;
     }
-    return vm;
+    return hit;
   }
 
   /** A VM that was taken failed before it was given its event: its invocation gets another. */
@@ -136,15 +143,24 @@ export class Pool {
     );
   }
 
-  /** The oldest that is ready, else the oldest that is starting. */
-  #choose(fitting: readonly Vm[], strategy: StrategyChoice, ssId: string): Vm | undefined {
+  /**
+   * The oldest that is ready, else the oldest that is starting. The last one that is ready stays, and
+   * the invocation's VM is forked from it, where that can be done.
+   */
+  #choose(fitting: readonly Vm[], strategy: StrategyChoice, ssId: string): PoolHit | undefined {
     if (!this.#isSettled(strategy, ssId)) return undefined;
     const [unlearned, good] = split(fitting, (vm) => vm.restore?.unlearned === true);
     // Nobody will take them: what they lack is recorded by an invocation, this one maybe.
     const stale = unlearned.filter((vm) => strategyOfVm(vm) === strategy);
     for (const vm of stale) this.#filler.drop(vm, 'unused', 'it was restored before its recording');
-    const ready = good.find((vm) => vm.isStarted && vm.machine?.state === 'paused');
-    return ready ?? good.find((vm) => !vm.isStarted);
+    const ready = good.filter((vm) => vm.isStarted && vm.machine?.state === 'paused');
+    const source = ready.find((vm) => vm.canFork);
+    // One that others are forked from is theirs, too: it is not given away.
+    const spare = ready.find((vm) => vm !== source && vm.clones === 0);
+    if (spare) return { vm: spare, isForked: false };
+    if (source) return { vm: source, isForked: true };
+    const starting = good.find((vm) => !vm.isStarted);
+    return starting && { vm: starting, isForked: false };
   }
 
   /** `auto` tries all strategies first, each in VMs of their own. */

@@ -51,9 +51,7 @@ export class Restores {
   sets(loaded: LoadedSnapshot): WorkingSets {
     const { store, logger } = this.#deps;
     const { ssId } = loaded.manifest;
-    return new WorkingSets(loaded, store.tools, store.trusted, (message) =>
-      logger.warn({ ssId }, message),
-    );
+    return new WorkingSets(loaded, store, (message) => logger.warn({ ssId }, message));
   }
 
   /**
@@ -66,6 +64,18 @@ export class Restores {
     // From here on the strategy knows what lies where, and then the VMM opens it.
     void vm.starting.then(release, release);
     return this.#prepare(vm, loaded);
+  }
+
+  /**
+   * A VM that is forked from one that stands restored; nothing is recorded of it, or learned.
+   * @throws SparklerError VM_DIED
+   */
+  fork(from: Vm, loaded: LoadedSnapshot): VmRestore {
+    const { ssId } = loaded.manifest;
+    if (!from.restore) throw new SparklerError('VM_DIED', `VM ${from.vmId} is in use.`);
+    const { strategy } = from.restore;
+    const why = `forked from VM ${from.vmId}, which stands restored by ${strategy} and paused`;
+    return { strategy, ssId, memory: { kind: 'fork', vmId: from.vmId }, why, records: false };
   }
 
   async #prepare(vm: Vm, loaded: LoadedSnapshot): Promise<VmRestore> {

@@ -84,7 +84,7 @@ export class Snapshots {
     try {
       const release = await vm.slots.takeAll(config.limits.maxQueuedPerVm);
       try {
-        await vm.started;
+        await vm.usable();
         const { snapshot, pausedMs } = await this.#takeReserved(vm, plan);
         const totalMs = performance.now() - requested;
         metrics.snapshotTaken(totalMs, pausedMs);

@@ -157,26 +157,40 @@ export class Starter {
     }
     const { snapshot: loaded } = parts;
     const { memoryPath, statePath } = loaded;
-    const restore = await this.#deps.restores.prepare(vm, loaded);
+    const { restores, driver, config } = this.#deps;
+    const { forkedFrom } = vm;
+    const restore = forkedFrom
+      ? restores.fork(forkedFrom, loaded)
+      : await restores.prepare(vm, loaded);
     vm.restore = restore;
+    // What a page server fills belongs to the process that it was made for.
+    const isShareable = restore.memory.kind === 'file' || restore.memory.kind === 'layers';
+    const mayFork =
+      config.pool.fork && driver.capabilities.memorySources.includes('fork') && isShareable;
+    vm.canFork = vm.pooled !== undefined && mayFork;
     const onProcess = (pid: number): void => {
       spec.onProcess?.(pid);
       restore.onProcess?.(pid);
     };
-    const machine = await restoreMachine(
-      this.#deps.driver,
-      { ...spec, onProcess },
-      { memoryPath, statePath },
-      restore.memory,
-      this.#limits,
-    ).catch(async (error: unknown) => {
+    const hasClones = vm.canFork;
+    const make = (): Promise<Machine> =>
+      restoreMachine(
+        driver,
+        { ...spec, onProcess, hasClones },
+        { memoryPath, statePath },
+        restore.memory,
+        this.#limits,
+      );
+    const making = forkedFrom ? forkedFrom.fork(make) : make();
+    const machine = await making.catch(async (error: unknown) => {
       // A VMM that reads damaged state says anything.
-      await this.#deps.restores.confirm(loaded, restore);
+      await restores.confirm(loaded, restore);
       throw error;
     });
-    this.#open(vm, machine, 0).adopt(parts.instances);
-    vm.slots.adopt(parts.instances);
-    await this.#deps.restores.confirm(loaded, restore);
+    const instances = forkedFrom?.session?.instances ?? parts.instances;
+    this.#open(vm, machine, 0).adopt(instances);
+    vm.slots.adopt(instances);
+    await restores.confirm(loaded, restore);
     vm.asleep = true;
   }
 

@@ -242,8 +242,10 @@ export interface InvocationOutput {
   readonly placement?: PlacementInfo;
   /** Only where an instance was started: how. */
   readonly instance?: InstanceStart;
-  /** Its VM was taken from the pool. */
+  /** Its VM was taken from the pool, or forked from one that stays there. */
   readonly pooled?: true;
+  /** It was forked. */
+  readonly forked?: true;
   /** What the handler returned, as JSON text. */
   readonly result: string;
   /** The whole request, milliseconds. */

@@ -103,6 +103,16 @@ export class Vm {
   pooled: Pooled | undefined;
   /** Ends to make room for another, which counts in its place. */
   givesWay = false;
+  /** Other VMs may be forked from it while it stands restored and paused. */
+  canFork = false;
+  /** The VM that this one is forked from: it stays for as long as this one does. */
+  forkedFrom: Vm | undefined;
+  /** VMs that are forked from it and not gone yet. */
+  clones = 0;
+  /** Forks of it under way: it stands still until they are made. */
+  readonly #forking = new Set<Promise<unknown>>();
+  /** It ends with the last of its clones, for this reason. */
+  retired: { readonly why: VmEnd; readonly error: SparklerError } | undefined;
   /** How it was restored, until its first invocation was answered. */
   restore: VmRestore | undefined;
   /** Settles when what its first invocation teaches is stored; nothing else is done to it before. */
@@ -148,6 +158,33 @@ export class Vm {
     const granted = Math.min(baseMiB + grantedMiB, configuredMiB);
     return Math.max(elastic.promisedMiB, granted);
   }
+  /**
+   * Makes a fork of it by `make`.
+   * @throws SparklerError VM_DIED when it cannot be forked any more; what `make` throws.
+   */
+  async fork<T>(make: () => Promise<T>): Promise<T> {
+    if (!this.canFork || !this.asleep || this.ending) {
+      throw new SparklerError('VM_DIED', `VM ${this.vmId} cannot be forked any more.`);
+    }
+    const forking = make();
+    this.#forking.add(forking);
+    try {
+      return await forking;
+    } finally {
+      this.#forking.delete(forking);
+    }
+  }
+
+  /**
+   * Resolves when whoever has its turn may use it: it has started, and nothing is forked from it any
+   * more, nor will be. @throws what its start failed with.
+   */
+  async usable(): Promise<void> {
+    await this.started;
+    this.canFork = false;
+    await Promise.allSettled(this.#forking);
+  }
+
   get functionName(): string {
     return this.request.fn.name;
   }

@@ -32,6 +32,8 @@ export interface Creation {
   readonly ahead?: boolean;
   /** It is for the pool. */
   readonly pooled?: Pooled;
+  /** The VM of the same snapshot that it is forked from; it stands restored and paused. */
+  readonly forkedFrom?: Vm;
 }
 
 interface Ended {
@@ -89,9 +91,14 @@ export class Vms {
    * `vm.started`. A start that fails leaves nothing behind. At the limit a pooled VM gives way.
    * @throws SparklerError what admission finds wrong; SHUTTING_DOWN.
    */
-  async create(input: VmInput, { ahead = false, pooled }: Creation = {}): Promise<Vm> {
+  async create(input: VmInput, creation: Creation = {}): Promise<Vm> {
+    const { ahead = false, pooled, forkedFrom } = creation;
     const request = this.#request(input);
     const { vm, room } = this.#register(request, pooled);
+    if (forkedFrom) {
+      vm.forkedFrom = forkedFrom;
+      forkedFrom.clones++;
+    }
     try {
       await room;
       vm.reservation = await admit(vm, this.#deps);
@@ -122,7 +129,17 @@ export class Vms {
     const pooled = this.all().filter((vm) => vm.pooled && is(vm));
     const gone = (vm: Vm): SparklerError =>
       notFound.vm(vm.vmId, 'what it was made of was changed or deleted');
-    await Promise.all(pooled.map((vm) => this.end(vm, 'unused', gone(vm))));
+    await Promise.all(pooled.map((vm) => this.retire(vm, 'unused', gone(vm))));
+  }
+
+  /**
+   * Ends a VM that nobody waits for: now, or with the last VM that was forked from it, which would
+   * end with it. In that case this returns at once, and nothing is forked from it any more.
+   */
+  async retire(vm: Vm, why: VmEnd, error: SparklerError): Promise<void> {
+    if (vm.clones === 0) return this.end(vm, why, error);
+    vm.retired ??= { why, error };
+    vm.pooled = undefined;
   }
 
   /** Ends the VM and waits until it is gone. Harmless when called again. */
@@ -228,7 +245,8 @@ export class Vms {
   /** The pool's own VMs, then those that were asked for; each only to what is worth more. */
   #mayGiveWay(pooled: Pooled | undefined): Vm | undefined {
     if (pooled?.isAsked === false) return undefined;
-    const waiting = this.all().filter((vm) => vm.pooled && !vm.ending);
+    // One that others are forked from stays while they do: its place would not be free.
+    const waiting = this.all().filter((vm) => vm.pooled && !vm.ending && vm.clones === 0);
     const own = waiting.find((vm) => vm.pooled?.isAsked === false);
     return own ?? (pooled ? undefined : waiting[0]);
   }
@@ -309,6 +327,7 @@ export class Vms {
     vm.reservation?.release();
     vm.memoryReservation?.release();
     this.#vms.delete(vm.vmId);
+    await this.#leave(vm);
     const { fn, codeId } = vm.request;
     const current = this.#deps.functions.find(fn.name)?.codeId;
     if (current !== codeId) await this.#deps.functions.sweep(fn.name);
@@ -317,7 +336,9 @@ export class Vms {
   /** Ends VMs that nobody uses, so that a request that lacks so many bytes may have them. */
   async #giveWay(bytes: number): Promise<boolean> {
     const idle = this.all().filter(
-      ({ isStarted, ending, slots }) => isStarted && !ending && !slots.taken && slots.waiting === 0,
+      ({ isStarted, ending, slots, clones }) =>
+        // What was forked from it shares its memory.
+        isStarted && !ending && !slots.taken && slots.waiting === 0 && clones === 0,
     );
     const facts = idle.map((vm): IdleVm => ({
       ...{ vmId: vm.vmId, usedAt: vm.usedAt, bytes: promisedBytes(vm, this.#deps.config) },
@@ -331,6 +352,17 @@ export class Vms {
     });
     await Promise.all(ends);
     return gone.length > 0;
+  }
+
+  /** It is gone: the VM that it was forked from may be, too. */
+  async #leave(vm: Vm): Promise<void> {
+    const { forkedFrom } = vm;
+    vm.forkedFrom = undefined;
+    if (!forkedFrom) return;
+    forkedFrom.clones--;
+    forkedFrom.usedAt = performance.now();
+    const { retired, clones } = forkedFrom;
+    if (retired && clones === 0) await this.end(forkedFrom, retired.why, retired.error);
   }
 
   #keepConsole(vm: Vm, error: SparklerError): void {
@@ -359,7 +391,15 @@ export class Vms {
     const before = performance.now() - idleVmMs;
     for (const vm of this.#vms.values()) {
       // The pool ends its own.
-      if (vm.pooled || !vm.isStarted || vm.ending || vm.slots.taken || vm.usedAt > before) continue;
+      if (
+        vm.pooled ||
+        vm.clones > 0 ||
+        !vm.isStarted ||
+        vm.ending ||
+        vm.slots.taken ||
+        vm.usedAt > before
+      )
+        continue;
       const error = notFound.vm(vm.vmId, `it was ended after ${idleVmMs} ms without work`);
       void this.end(vm, 'idle', error);
     }

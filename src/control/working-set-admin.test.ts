@@ -76,7 +76,7 @@ async function taken(ssId = 'base', content = MEMORY, vmId?: string): Promise<st
 async function recordings(ssId = 'base'): Promise<WorkingSets> {
   const { store } = bed;
   const loaded = await store.loadAnywhere({ ssId });
-  return new WorkingSets(loaded, store.tools, store.trusted, () => undefined);
+  return new WorkingSets(loaded, store, () => undefined);
 }
 
 async function recordTrace(pages: readonly number[], event = '{}', ssId = 'base'): Promise<void> {

@@ -24,7 +24,7 @@ import {
 } from './testing-agent.js';
 
 const PYTHON = `
-import os, random, signal, sys, time, uuid
+import numpy.random, os, random, signal, sys, time, uuid
 LOADED_BY = os.getpid()
 loads = open(os.path.join(os.environ["LAMBDA_TASK_ROOT"], "loads"), "a")
 loads.write("python\\n")
@@ -34,7 +34,7 @@ def pids(event, context):
     print("called")
     return [LOADED_BY, os.getpid(), os.getppid(), os.getsid(0), os.environ["COLOUR"], sys.argv[1:]]
 def draw(event, context):
-    return [random.random(), str(uuid.uuid4()), os.urandom(8).hex(), random.SystemRandom().random()]
+    return [random.random(), str(uuid.uuid4()), os.urandom(8).hex(), numpy.random.rand()]
 def hide(event, context):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if os.fork() == 0:
@@ -48,6 +48,20 @@ def hide(event, context):
     return os.getpid()
 def die(event, context): os.kill(os.getpid(), signal.SIGKILL)
 def fds(event, context): return sorted(map(int, os.listdir("/proc/self/fd")))
+`;
+
+/** A generator that nothing but the runtime reseeds in a process that was forked. */
+const NUMPY = `
+import os
+state = 0
+def seed():
+    global state
+    state = int.from_bytes(os.urandom(6), "big")
+def rand():
+    global state
+    state = state * 6364136223846793005 % 2 ** 53
+    return state
+seed()
 `;
 
 const PYTHON_THREADS = `
@@ -79,6 +93,9 @@ beforeAll(() => {
   task = mkdtempSync(path.join(tmpdir(), 'sparkler-task-'));
   writeFileSync(path.join(task, 'app.py'), PYTHON);
   writeFileSync(path.join(task, 'threads.py'), PYTHON_THREADS);
+  mkdirSync(path.join(task, 'numpy'));
+  writeFileSync(path.join(task, 'numpy/__init__.py'), '');
+  writeFileSync(path.join(task, 'numpy/random.py'), NUMPY);
   writeFileSync(path.join(task, 'app.js'), NODE);
   writeFileSync(path.join(task, 'broken.py'), 'import no_such_thing\n');
   writeFileSync(path.join(task, 'quits.py'), 'import os\nos._exit(3)\n');

@@ -6,7 +6,8 @@ import { SparklerError } from '../errors.js';
 import type { PageCache } from './page-cache.js';
 import { dropCache } from './patch.js';
 import { samePages } from './shared-pages.js';
-import { makeFaasnapFile, readRuns } from './strategies/faasnap.js';
+import { readRuns } from './read-ahead.js';
+import { makeFaasnapFile } from './strategies/faasnap.js';
 import {
   addLayer,
   carryOver,

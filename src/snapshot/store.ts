@@ -42,6 +42,7 @@ import {
   type SnapshotManifest,
 } from './manifest.js';
 import { checkSums, makeSums, type PageTools } from './native.js';
+import { Derived } from './derived.js';
 import { copySparse, dropCache } from './patch.js';
 import { allowedPath, checkSsId } from './place.js';
 import { PageCache } from './page-cache.js';
@@ -118,6 +119,8 @@ export class SnapshotStore {
   readonly cache = new PageCache();
   /** Files of snapshots, and what is derived from them, that were found whole. */
   readonly trusted = new TrustedFiles();
+  /** What restores compute from them. */
+  readonly derived = new Derived(this.trusted);
 
   constructor(options: SnapshotStoreOptions) {
     this.tools = options.tools;

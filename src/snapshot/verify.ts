@@ -23,7 +23,7 @@ export async function verifyAll(store: SnapshotStore, ssId: string): Promise<Ver
   const loaded = await store.verify({ ssId });
   const { dir, manifest, memoryPath, statePath } = loaded;
   const dropped: string[] = [];
-  const sets = new WorkingSets(loaded, store.tools, store.trusted, (message) => {
+  const sets = new WorkingSets(loaded, store, (message) => {
     dropped.push(message);
   });
   await sets.recordings();

@@ -11,6 +11,7 @@ import { SparklerError } from '../errors.js';
 import { checkSums as checkMemory, loadWorkingSet, type PageTools } from './native.js';
 import type { LoadedSnapshot } from './files.js';
 import { unusable } from './manifest.js';
+import type { Derived } from './derived.js';
 import type { TrustedFiles } from './trust.js';
 import type { Layers } from './working-set/layers.js';
 import {
@@ -46,6 +47,13 @@ export function recordedEvent(event: string): RecordedEvent {
   return { sha256: createHash('sha256').update(bytes).digest('hex'), bytes: bytes.length };
 }
 
+/** What all snapshots of a store have in common. */
+export interface WorkingSetTools {
+  readonly tools: PageTools;
+  readonly trusted: TrustedFiles;
+  readonly derived: Derived;
+}
+
 const LAYERS = 'layers.rec';
 const WRITTEN = 'written.rec';
 const TRACE = /^trace-(\d+)\.rec$/;
@@ -54,18 +62,19 @@ export class WorkingSets {
   readonly snapshot: LoadedSnapshot;
   readonly #tools: PageTools;
   readonly #trusted: TrustedFiles;
+  readonly #derived: Derived;
   readonly #say: (message: string) => void;
 
   /** @param say is told when something damaged was dropped. */
   constructor(
     snapshot: LoadedSnapshot,
-    tools: PageTools,
-    trusted: TrustedFiles,
+    { tools, trusted, derived }: WorkingSetTools,
     say: (message: string) => void,
   ) {
     this.snapshot = snapshot;
     this.#tools = tools;
     this.#trusted = trusted;
+    this.#derived = derived;
     this.#say = say;
   }
 
@@ -156,8 +165,20 @@ export class WorkingSets {
     if (!existsSync(path)) return undefined;
     return this.#orDrop(path, async () => {
       await this.confirm(path);
-      return readWorkingSet(path, this.snapshot.manifest.memoryId);
+      const { memoryId } = this.snapshot.manifest;
+      return this.#derived.of('working set', [path], () => readWorkingSet(path, memoryId));
     });
+  }
+
+  /**
+   * How memory is to be mapped, as `make` finds it from the working-set file of a use (which may be
+   * missing), the bitmap of non-zero pages, and the pages that are written; kept while these files
+   * are the same. Call `file` first: it verifies.
+   */
+  plan<T>(use: WorkingSetUse, kind: string, make: () => Promise<T>): Promise<T> {
+    const { nonZeroPath } = this.snapshot;
+    const files = [this.filePath(use), nonZeroPath, this.#path(WRITTEN)];
+    return this.#derived.of(kind, files, make);
   }
 
   /** Makes the working-set file for a use of the pages in `regions`; replaces the one before. */

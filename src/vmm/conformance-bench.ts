@@ -5,7 +5,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { GuestSession, SEED_BYTES } from '../guest/index.js';
-import type { Drive, MachineSpec, SnapshotFiles, VmmDriver, VmState } from './driver.js';
+import type {
+  Drive,
+  MachineSpec,
+  MemorySource,
+  SnapshotFiles,
+  VmmDriver,
+  VmState,
+} from './driver.js';
 import { bootMachine, restoreMachine, type Machine, type MachineLimits } from './machine.js';
 import type { MemoryLayout } from './memory.js';
 
@@ -118,18 +125,45 @@ export class Bench {
     return this.#keep(restoreMachine(driver, spec, files, PLAIN, limits));
   }
 
+  /** A VM that has counted to 7, restored, paused after it has confirmed that, and to be forked. */
+  async withClones(): Promise<Vm & { readonly files: SnapshotFiles }> {
+    const vm = await this.vm();
+    await this.add(vm, 7);
+    const files = await this.snapshot(vm);
+    const spec = { ...(await this.spec()), hasClones: true };
+    const machine = await this.#keep(
+      restoreMachine(this.under.driver, spec, files, PLAIN, this.under.limits),
+    );
+    const session = await this.#adopt(machine, vm.session.instances);
+    await session.freeze();
+    await machine.pause();
+    return { machine, session, files };
+  }
+
+  async fork(source: Vm & { readonly files: SnapshotFiles }): Promise<Vm> {
+    const from: MemorySource = { kind: 'fork', vmId: source.machine.spec.vmId };
+    const machine = await this.#keep(
+      restoreMachine(this.under.driver, await this.spec(), source.files, from, this.under.limits),
+    );
+    return { machine, session: await this.#adopt(machine, source.session.instances) };
+  }
+
+  async #adopt(machine: Machine, instances: readonly number[]): Promise<GuestSession> {
+    const session = this.#session(machine);
+    session.adopt(instances);
+    const confirmed = session.restore(randomBytes(SEED_BYTES), BigInt(Date.now()) * 1_000_000n);
+    await machine.resume();
+    await confirmed;
+    return session;
+  }
+
   async restore(
     files: SnapshotFiles,
     instances: readonly number[],
     memory?: MemoryLayout,
   ): Promise<Vm> {
     const machine = await this.restorePaused(files, memory);
-    const session = this.#session(machine);
-    session.adopt(instances);
-    const confirmed = session.restore(randomBytes(SEED_BYTES), BigInt(Date.now()) * 1_000_000n);
-    await machine.resume();
-    await confirmed;
-    return { machine, session };
+    return { machine, session: await this.#adopt(machine, instances) };
   }
 
   /** Pauses the VM and takes a snapshot; it stays paused. */

@@ -30,7 +30,44 @@ export function describeDriver(name: string, make: () => Promise<DriverUnderTest
     lifeCycle(bench);
     snapshots(bench);
     failures(bench);
+    forks(bench);
     elasticMemory(bench);
+  });
+}
+
+/** Clones that go on where a VM stands that was restored before them. */
+function forks(bench: Bench): void {
+  const can = (): boolean => bench.under.driver.capabilities.memorySources.includes('fork');
+
+  it('forks clones of a restored VM, which live apart', async ({ skip }) => {
+    skip(!can(), 'the driver cannot fork');
+    const source = await bench.withClones();
+    const vms = await Promise.all([1, 2, 3].map(() => bench.fork(source)));
+    expect(await Promise.all(vms.map((vm, n) => bench.add(vm, n)))).toEqual([7, 8, 9]);
+    expect(await Promise.all(vms.map((vm) => bench.add(vm, 10)))).toEqual([17, 18, 19]);
+    const late = await bench.fork(source);
+    expect(await bench.add(late, 0)).toBe(7);
+    for (const { machine } of vms) await machine.close();
+    expect(await bench.add(late, 1)).toBe(8);
+  });
+
+  it('takes snapshots of a forked clone', async ({ skip }) => {
+    skip(!can(), 'the driver cannot fork');
+    const source = await bench.withClones();
+    const vm = await bench.fork(source);
+    expect(await bench.add(vm, 5)).toBe(12);
+    const files = await bench.snapshot(vm);
+    await vm.machine.resume();
+    expect(await bench.add(vm, 1)).toBe(13);
+    const again = await bench.restore(files, vm.session.instances);
+    expect(await bench.add(again, 100)).toBe(112);
+  });
+
+  it('says that the VM to be forked is gone', async ({ skip }) => {
+    skip(!can(), 'the driver cannot fork');
+    const source = await bench.withClones();
+    await source.machine.close();
+    await expect(bench.fork(source)).rejects.toMatchObject({ code: 'VM_DIED' });
   });
 }
 

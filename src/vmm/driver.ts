@@ -94,7 +94,12 @@ export type MemorySource =
       readonly workingSet?: PrefetchedFile;
       /** A new file for the numbers of the pages that fault, in the order of their first fault. */
       readonly tracePath?: string;
-    };
+    }
+  /**
+   * The VMM is forked from a VM of the same snapshot that stands paused (`MachineSpec.hasClones`):
+   * the clone goes on where that VM stands, on its memory, copy-on-write.
+   */
+  | { readonly kind: 'fork'; readonly vmId: string };
 
 /** A read-only block device of the guest. */
 export interface Drive {
@@ -115,6 +120,8 @@ export interface MachineSpec {
   /** Added to the driver's own kernel command line. */
   readonly kernelArgs: string;
   readonly drives: readonly Drive[];
+  /** Restores only: VMMs of other VMs will be forked from this one while it stands paused. */
+  readonly hasClones?: boolean;
   /** The VM's own folder: exists, empty, removed by whoever made it after `close()`. */
   readonly dir: string;
 }

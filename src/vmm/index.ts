@@ -17,17 +17,17 @@ export type {
   VmStats,
   VmWrites,
 } from './driver.js';
-export {
-  nearestSize,
-  type BalloonStats,
-  type BlockState,
-  type MemoryFeature,
-  type MemoryLayout,
-  type MemoryState,
-  type MemorySteps,
-  type Populated,
-  type Resized,
-  type VmMemory,
+export { nearestSize } from './memory-checks.js';
+export type {
+  BalloonStats,
+  BlockState,
+  MemoryFeature,
+  MemoryLayout,
+  MemoryState,
+  MemorySteps,
+  Populated,
+  Resized,
+  VmMemory,
 } from './memory.js';
 export { bootMachine, restoreMachine, type Machine, type MachineLimits } from './machine.js';
 export { nextState, TRANSITIONS, type MachineOperation } from './transitions.js';

@@ -1,8 +1,8 @@
 /** A machine's memory, with its state table, its turns and its sizes enforced. */
 import { SparklerError } from '../errors.js';
 import type { MachineSpec } from './driver.js';
+import { checkSize } from './memory-checks.js';
 import {
-  checkSize,
   MIB,
   PAGE_BYTES,
   type MemoryState,

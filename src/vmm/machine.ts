@@ -21,7 +21,8 @@ import type {
 } from './driver.js';
 import { pidOf, type ObservedSpec } from './footprint.js';
 import { MachineMemory, type Turns } from './machine-memory.js';
-import { checkMemoryLayout, type VmMemory } from './memory.js';
+import { checkForkable, checkMemoryLayout } from './memory-checks.js';
+import type { VmMemory } from './memory.js';
 import { nextState, type MachineOperation } from './transitions.js';
 import { LimitExpired, within } from './within.js';
 
@@ -255,6 +256,7 @@ export async function restoreMachine(
     throw new SparklerError('OPERATION_UNSUPPORTED', message, { step: 'restore' });
   }
   checkMemoryLayout(spec, driver.capabilities);
+  if (spec.hasClones === true || memory.kind === 'fork') checkForkable(spec);
   const handle = await start('restore', driver.restore(spec, files, memory), limitMs, spec);
   return new Machine(spec, handle, 'paused', limits, driver.capabilities);
 }

@@ -84,8 +84,7 @@ export class RestoreBench {
   }
 
   sets(loaded: LoadedSnapshot): WorkingSets {
-    const { tools, trusted } = this.store;
-    return new WorkingSets(loaded, tools, trusted, (message) => this.dropped.push(message));
+    return new WorkingSets(loaded, this.store, (message) => this.dropped.push(message));
   }
 
   /** Restores by a strategy: the VM stands paused. */

@@ -84,6 +84,6 @@ describe('the process', () => {
     const { stdout } = await promisify(execFile)('bash', ['-c', script], {
       env: { PATH: `${dir}:${process.env['PATH'] ?? ''}`, SPARKLER_URL: server.url },
     });
-    expect(stdout.split('\n')).toEqual(['hello', '14', '0', '']);
+    expect(stdout.split('\n')).toEqual(['hello', '15', '0', '']);
   });
 });

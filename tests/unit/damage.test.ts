@@ -177,7 +177,7 @@ describe('random damage', () => {
     expect(await count('whole', 'populate')).toEqual({ count: 5, recorded: false });
     // The fake driver's VMs have no process whose page cache could be looked at.
     const loaded = await bed.store.loadAnywhere({ ssId: 'whole' });
-    const sets = new WorkingSets(loaded, bed.store.tools, bed.store.trusted, () => undefined);
+    const sets = new WorkingSets(loaded, bed.store, () => undefined);
     const layers = new Uint16Array(sets.pages);
     layers.set([0, 1, 1, 2], 0);
     await sets.putLayers(layers, recordedEvent('{}'));

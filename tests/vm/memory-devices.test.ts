@@ -29,7 +29,7 @@ const SHORT_MS = 500;
 
 let under: QemuUnderTest;
 let initrdPath: string;
-let machines: Machine[] = [];
+const machines: Machine[] = [];
 
 beforeAll(async () => {
   under = await qemuUnderTest('sparkler-memory', {});

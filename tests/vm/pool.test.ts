@@ -58,15 +58,18 @@ describe('the pool', () => {
     await daemon.client.vms.pool();
     const waiting = await ready(2);
     const first = await daemon.client.invoke({ ...fn, ssId });
-    const second = await daemon.client.invoke({ ...fn, ssId });
-    for (const answer of [first, second]) {
-      expect(answer).toMatchObject({ startKind: 'snapshot', pooled: true });
-      expect(Object.keys(answer.phases).sort()).toEqual(['firstResponse', 'ready', 'resumed']);
+    // The last one stays: from now on VMs are forked from it.
+    const others = await Promise.all([1, 2, 3].map(() => daemon.client.invoke({ ...fn, ssId })));
+    expect(first).toMatchObject({ startKind: 'snapshot', pooled: true });
+    expect(Object.keys(first.phases).sort()).toEqual(['firstResponse', 'ready', 'resumed']);
+    expect(waiting).toContain(first.vmId);
+    for (const other of others) {
+      expect(other).toMatchObject({ startKind: 'snapshot', pooled: true, forked: true });
+      expect(waiting).not.toContain(other.vmId);
     }
-    expect([first.vmId, second.vmId].sort()).toEqual(waiting.sort());
-    const own = await daemon.client.invoke({ ...fn, ssId });
-    expectFresh([first.result, second.result, own.result]);
-    for (const { vmId } of [first, second, own]) await daemon.client.vms.delete(vmId);
+    expectFresh([first, ...others].map(({ result }) => result));
+    for (const { vmId } of [first, ...others]) await daemon.client.vms.delete(vmId);
+    for (const vmId of await ready(1)) await daemon.client.vms.delete(vmId);
   });
 
   it('fills itself when a snapshot is invoked again and again', async () => {

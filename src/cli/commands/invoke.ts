@@ -77,7 +77,7 @@ function describe(result: InvocationResult): string {
   const { minor, major } = result.faults;
   const { restore } = result;
   return [
-    `${result.startKind} start in ${result.vmId}${result.pooled ? ' of the pool' : ''}: ${formatMs(result.duration)}, ` +
+    `${result.startKind} start in ${result.vmId}${result.forked ? ' forked from the pool' : result.pooled ? ' of the pool' : ''}: ${formatMs(result.duration)}, ` +
       `of it ${formatMs(result.handlerMs)} in the handler`,
     ...(result.placement ? [describePlacement(result.placement)] : []),
     `from the request: ${phases.join(', ')}`,

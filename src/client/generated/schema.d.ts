@@ -390,7 +390,7 @@ export interface components {
              * @description Which error it is; docs/errors.md lists them.
              * @enum {string}
              */
-            code: "INVALID_REQUEST" | "INVALID_PARAMS" | "INVALID_ARCHIVE" | "INVALID_CONFIG" | "UNSUPPORTED_FIELD" | "PATH_NOT_ALLOWED" | "MEMORY_TOO_SMALL" | "LIMIT_EXCEEDED" | "HOST_NOT_ALLOWED" | "ORIGIN_NOT_ALLOWED" | "ROUTE_NOT_FOUND" | "FUNCTION_NOT_FOUND" | "IMAGE_NOT_FOUND" | "KERNEL_NOT_FOUND" | "VM_NOT_FOUND" | "SNAPSHOT_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "UNSUPPORTED_MEDIA_TYPE" | "BODY_TOO_LARGE" | "ARCHIVE_TOO_LARGE" | "HEADERS_TOO_LARGE" | "FUNCTION_HAS_NO_CODE" | "FUNCTION_IN_USE" | "FUNCTION_MISMATCH" | "SNAPSHOT_IN_USE" | "SNAPSHOT_UNUSABLE" | "VM_WRONG_STATE" | "OPERATION_UNSUPPORTED" | "NO_PLACE" | "FUNCTION_NOT_FROZEN" | "HANDLER_NOT_FOUND" | "HANDLER_FAILED" | "HANDLER_EXITED" | "HANDLER_OUT_OF_MEMORY" | "HANDLER_TIMEOUT" | "RESULT_NOT_JSON" | "RESULT_TOO_LARGE" | "GUEST_NOT_READY" | "GUEST_PANICKED" | "GUEST_PROTOCOL" | "VM_DIED" | "RESIZE_TIMED_OUT" | "STORAGE_FULL" | "NO_MEMORY_BLOCK" | "TOO_MANY_VMS" | "TOO_MANY_REQUESTS" | "HOST_MEMORY_FULL" | "DEPENDENCY_MISSING" | "DATA_IN_USE" | "VMM_FAILED" | "PAGE_SERVER_FAILED" | "IMAGE_BUILD_FAILED" | "SHUTTING_DOWN" | "DAEMON_UNREACHABLE" | "INTERNAL";
+            code: "INVALID_REQUEST" | "INVALID_PARAMS" | "INVALID_ARCHIVE" | "INVALID_CONFIG" | "INVALID_TRACE" | "UNSUPPORTED_FIELD" | "PATH_NOT_ALLOWED" | "MEMORY_TOO_SMALL" | "LIMIT_EXCEEDED" | "HOST_NOT_ALLOWED" | "ORIGIN_NOT_ALLOWED" | "ROUTE_NOT_FOUND" | "FUNCTION_NOT_FOUND" | "IMAGE_NOT_FOUND" | "KERNEL_NOT_FOUND" | "VM_NOT_FOUND" | "SNAPSHOT_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "UNSUPPORTED_MEDIA_TYPE" | "BODY_TOO_LARGE" | "ARCHIVE_TOO_LARGE" | "HEADERS_TOO_LARGE" | "FUNCTION_HAS_NO_CODE" | "FUNCTION_IN_USE" | "FUNCTION_MISMATCH" | "SNAPSHOT_IN_USE" | "SNAPSHOT_UNUSABLE" | "VM_WRONG_STATE" | "OPERATION_UNSUPPORTED" | "NO_PLACE" | "FUNCTION_NOT_FROZEN" | "HANDLER_NOT_FOUND" | "HANDLER_FAILED" | "HANDLER_EXITED" | "HANDLER_OUT_OF_MEMORY" | "HANDLER_TIMEOUT" | "RESULT_NOT_JSON" | "RESULT_TOO_LARGE" | "GUEST_NOT_READY" | "GUEST_PANICKED" | "GUEST_PROTOCOL" | "VM_DIED" | "RESIZE_TIMED_OUT" | "STORAGE_FULL" | "NO_MEMORY_BLOCK" | "TOO_MANY_VMS" | "TOO_MANY_REQUESTS" | "HOST_MEMORY_FULL" | "DEPENDENCY_MISSING" | "DATA_IN_USE" | "VMM_FAILED" | "PAGE_SERVER_FAILED" | "IMAGE_BUILD_FAILED" | "SHUTTING_DOWN" | "DAEMON_UNREACHABLE" | "INTERNAL";
             /** @description The guest console's last lines. */
             console?: string;
             /** @description The function's own error type. */
@@ -605,6 +605,8 @@ export interface components {
                 /** @description Minor page faults. */
                 minor: number;
             };
+            /** @description Its VMM was forked, guest and all, from that of a VM that stays in the pool. */
+            forked?: boolean;
             /** @description Inside the handler, by the guest's clock, ms. */
             handlerMs: number;
             /** @description How the instance was started. Absent: it was there. */
@@ -646,7 +648,7 @@ export interface components {
                 /** @description Why its instance came from there. */
                 why: string;
             };
-            /** @description Its VM stood restored in the pool: `vmmUp` and `stateLoaded` were reached before the request. Absent: it did not. */
+            /** @description Its VM stood restored in the pool: `vmmUp` and `stateLoaded` were reached before the request; or it is forked from one that does. Absent: neither. */
             pooled?: boolean;
             /** @description How the VM was restored; of its first invocation only. */
             restore?: {

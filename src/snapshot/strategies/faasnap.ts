@@ -3,13 +3,13 @@
  * written to a compact file. A restore maps it over the snapshot's non-zero regions over anonymous
  * memory, and one loader reads it while VMs already run. Source: Ao et al., EuroSys '22.
  */
-import { open } from 'node:fs/promises';
 import { runsOfLayers } from '../working-set/layers.js';
 import { loadingSet, type LoadingSetOptions } from '../working-set/loading-set.js';
-import { PAGE_BYTES, type Run } from '../working-set/runs.js';
 import { dropCache } from '../patch.js';
+import { readRuns } from '../read-ahead.js';
+import type { WorkingSet } from '../working-set/working-set-layout.js';
 import type { WorkingSets } from '../working-sets.js';
-import { overlayOf, workingSetRegions } from './layers.js';
+import { overlayOf, workingSetRegions, type Overlay } from './layers.js';
 import { recordLayers } from './record.js';
 import type { Mappings, PreparedRestore, RestoreContext, RestoreStrategy } from './strategy.js';
 
@@ -52,15 +52,12 @@ async function firstTime(context: RestoreContext): Promise<PreparedRestore> {
 
 async function mapped(context: RestoreContext, mappings: Mappings): Promise<PreparedRestore> {
   const { sets, options } = context;
-  const { manifest } = sets.snapshot;
   const set = mappings.workingSet ? await sets.file('faasnap') : undefined;
-  const overlay = overlayOf(await sets.nonZero(), sets.pages, manifest, set?.regions.length ?? 0);
-  const base = mappings.memoryFile || !mappings.overlay ? 'memory' : overlay.base;
   const populate = options.vmmLoads === true ? 'read' : 'no';
-  const regions = [
-    ...(mappings.overlay ? overlay.regions : []),
-    ...(set ? workingSetRegions(set, populate) : []),
-  ];
+  const kind = `faasnap ${JSON.stringify([mappings, populate])}`;
+  const { base, regions } = await sets.plan('faasnap', kind, () =>
+    planOf(sets, mappings, set, populate),
+  );
   const { record } = options;
   return {
     memory: {
@@ -73,6 +70,23 @@ async function mapped(context: RestoreContext, mappings: Mappings): Promise<Prep
     records: record !== undefined,
     beside: loader(context, set !== undefined),
     ...(record && recordLayers(context, record)),
+  };
+}
+
+async function planOf(
+  sets: WorkingSets,
+  mappings: Mappings,
+  set: WorkingSet | undefined,
+  populate: 'no' | 'read',
+): Promise<Overlay> {
+  const { manifest } = sets.snapshot;
+  const overlay = overlayOf(await sets.nonZero(), sets.pages, manifest, set?.regions.length ?? 0);
+  return {
+    base: mappings.memoryFile || !mappings.overlay ? 'memory' : overlay.base,
+    regions: [
+      ...(mappings.overlay ? overlay.regions : []),
+      ...(set ? workingSetRegions(set, populate) : []),
+    ],
   };
 }
 
@@ -100,25 +114,6 @@ async function loadGroups(
       .map(({ filePage, pages }) => ({ page: filePage, pages }));
     await readRuns(sets.filePath('faasnap'), parts);
   } else if (layers) await readRuns(sets.snapshot.memoryPath, runsOfLayers(layers, groups));
-}
-
-/** One read at a time, bytes. */
-const READ_BYTES = 1024 * 1024;
-
-/** Reads runs of pages, so that they are in the page cache. */
-export async function readRuns(path: string, runs: readonly Run[]): Promise<void> {
-  const buffer = Buffer.allocUnsafe(READ_BYTES);
-  const file = await open(path, 'r');
-  try {
-    for (const { page, pages } of runs) {
-      for (let done = 0; done < pages * PAGE_BYTES; done += READ_BYTES) {
-        const length = Math.min(READ_BYTES, pages * PAGE_BYTES - done);
-        await file.read(buffer, 0, length, page * PAGE_BYTES + done);
-      }
-    }
-  } finally {
-    await file.close();
-  }
 }
 
 /** Writes the compact file from the recorded layers. False when nothing is recorded. */

@@ -11,7 +11,7 @@ import {
 import type { WorkingSet } from '../working-set/working-set-layout.js';
 import type { SnapshotManifest } from '../manifest.js';
 
-/** Non-zero regions, mapped from the memory file; what is between them is zero. */
+/** What lies under a guest's memory and over it. `overlayOf` gives the non-zero regions only. */
 export interface Overlay {
   readonly base: 'memory' | 'anonymous';
   readonly regions: readonly MappedRegion[];

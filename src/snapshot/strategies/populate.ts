@@ -1,17 +1,19 @@
 /**
  * Beyond the papers: the working set in the order of its first touches, mapped from its compact file
- * and entered in the VMM's page tables by a thread of the VMM while the guest already runs: that
- * thread is also what reads the file (a loader beside it cost processor time and gained none). Neither
- * major nor minor faults are left on it, and clones still share its clean pages. Pages that an
- * invocation writes anyway are copied ahead of the guest.
+ * and entered in the VMM's page tables by a thread of the VMM while the guest already runs. One loader
+ * reads the file from the moment of the request on, for all clones. Neither major nor minor faults
+ * are left on it, and clones still share its clean pages. Pages that an invocation writes anyway are
+ * copied ahead of the guest.
  */
-import type { Machine } from '../../vmm/index.js';
+import type { Machine, MappedRegion } from '../../vmm/index.js';
+import { readAhead } from '../read-ahead.js';
 import { combineRecordings } from '../working-set/combine.js';
 import { layersFromTrace } from '../working-set/layers.js';
 import { loadingSet } from '../working-set/loading-set.js';
 import { difference, hasBit, runsFromPages, type Run } from '../working-set/runs.js';
+import type { WorkingSet } from '../working-set/working-set-layout.js';
 import type { WorkingSets } from '../working-sets.js';
-import { overlayOf, populateRegions, workingSetRegions } from './layers.js';
+import { overlayOf, populateRegions, workingSetRegions, type Overlay } from './layers.js';
 import { recordTrace } from './record.js';
 import type { PreparedRestore, RestoreContext, RestoreStrategy } from './strategy.js';
 
@@ -40,27 +42,40 @@ function firstTime(context: RestoreContext): PreparedRestore {
 }
 
 async function overWorkingSet(context: RestoreContext): Promise<PreparedRestore> {
-  const { sets, mayRecord } = context;
+  const { sets, cache, mayRecord } = context;
   const set = await sets.file('populate');
   if (set === undefined) return firstTime(context);
+  const { base, regions, written } = await sets.plan('populate', 'populate', () =>
+    planOf(sets, set),
+  );
+  const unlearned = written === undefined;
+  return {
+    memory: { kind: 'layers', base, regions, workingSetPath: sets.filePath('populate') },
+    why: `${set.regions.length} regions in the order of first touch are populated beside the restore, ${written ?? 'none'} pages of them for writing`,
+    records: false,
+    // Not by page-loader: the file was verified above, and starting a program takes longer than this.
+    beside: cache.once(sets.filePath('populate'), () => readAhead(sets.filePath('populate'))),
+    ...(unlearned && { unlearned }),
+    ...(unlearned && mayRecord && { finish: learnWritten(context) }),
+  };
+}
+
+interface Plan {
+  readonly base: Overlay['base'];
+  readonly regions: readonly MappedRegion[];
+  /** Pages that are known to be written, undefined when none was looked at. */
+  readonly written: number | undefined;
+}
+
+async function planOf(sets: WorkingSets, set: WorkingSet): Promise<Plan> {
   const { manifest } = sets.snapshot;
   const overlay = overlayOf(await sets.nonZero(), sets.pages, manifest, set.regions.length);
   const pages = await sets.written();
   const written = pages === undefined ? [] : runsFromPages(pages.toSorted());
   const zeros = zeroRuns(set.regions, written);
   const mapped = [...overlay.regions, ...workingSetRegions(set, 'no')];
-  return {
-    memory: {
-      kind: 'layers',
-      base: overlay.base,
-      regions: [...mapped, ...populateRegions([...set.regions, ...zeros], written, mapped.length)],
-      workingSetPath: sets.filePath('populate'),
-    },
-    why: `${set.regions.length} regions in the order of first touch are populated beside the restore, ${pages === undefined ? 'none' : pages.length} pages of them for writing`,
-    records: false,
-    ...(pages === undefined && { unlearned: true }),
-    ...(pages === undefined && mayRecord && { finish: learnWritten(context) }),
-  };
+  const populated = populateRegions([...set.regions, ...zeros], written, mapped.length);
+  return { base: overlay.base, regions: [...mapped, ...populated], written: pages?.length };
 }
 
 /** Written pages outside of the working-set file: they were zero in the snapshot. */

@@ -67,11 +67,28 @@ export class FakeDriver implements VmmDriver {
   async restore(spec: MachineSpec, files: SnapshotFiles, memory: MemorySource): Promise<VmHandle> {
     this.restores.push(memory);
     const faults = await this.#begin(spec);
+    if (memory.kind === 'fork') return this.#fork(spec, memory, faults);
     const saved = JSON.parse(await readFile(files.statePath, 'utf8')) as SavedState;
     await stat(files.memoryPath);
     const { guest: state, ...devices } = saved;
     const from = { state, ...devices, memory };
     return this.#add(new FakeHandle(spec, this.#options.guest, faults, from));
+  }
+
+  /** As a process that was forked: it ends with the one that it comes from. */
+  #fork(
+    spec: MachineSpec,
+    memory: Extract<MemorySource, { kind: 'fork' }>,
+    faults: FakeFaults,
+  ): FakeHandle {
+    const source = [...this.live].find((handle) => handle.spec.vmId === memory.vmId);
+    if (source?.spec.hasClones !== true) {
+      throw new SparklerError('VM_DIED', `VM ${memory.vmId}, to be forked, is gone. Try again.`);
+    }
+    const saved = { state: source.guestState(), memory };
+    const handle = this.#add(new FakeHandle(spec, this.#options.guest, faults, saved));
+    void source.exited.then(() => handle.die());
+    return handle;
   }
 
   async #begin(spec: MachineSpec): Promise<FakeFaults> {

@@ -13,6 +13,7 @@ const LIMITS = {
 
 function makeFake(): Promise<DriverUnderTest> {
   const driver = new FakeDriver({
+    capabilities: { memorySources: ['file', 'layers', 'userfault', 'fork'] },
     guest: programGuest({
       program: (memory) => (_name, event) => {
         const { add } = event as { add: number };

@@ -15,7 +15,7 @@ import type {
 } from '../driver.js';
 import { FakeDevices } from './devices.js';
 import { gatedChannel, type GatedChannel } from './channel.js';
-import { unsavedMemory } from '../memory.js';
+import { unsavedMemory } from '../memory-checks.js';
 import { faultError, type FakeFaults } from './faults.js';
 import type { FakeGuest, FakeGuestFactory } from './guest.js';
 
@@ -85,6 +85,11 @@ export class FakeHandle implements VmHandle {
   }
   vmmLog(): string {
     return '';
+  }
+
+  /** What the guest is, as JSON; the same object is never shared with the guest. */
+  guestState(): unknown {
+    return structuredClone(this.#guest?.save() ?? null);
   }
 
   /** Adds a line to the guest's console. */

@@ -76,8 +76,11 @@ export interface CommandOptions {
   readonly cpuModel: string;
   /** Size of TCG's translation cache, MiB. */
   readonly tbSizeMiB: number;
-  /** It is to fork, and its VMMs to change their user: they forbid both to themselves. */
-  readonly isTemplate?: boolean;
+  /**
+   * It is to fork: a template, whose VMMs also change their user, or a VM with clones. What the
+   * forked ones must not do, they forbid themselves.
+   */
+  readonly forks?: 'template' | 'clones';
 }
 
 /** A file that QEMU inherits. */
@@ -133,7 +136,7 @@ function machineArgs(spec: MachineSpec, options: CommandOptions): string[] {
     '-no-user-config',
     '-no-reboot',
     ...['-display', 'none'],
-    ...['-sandbox', sandbox(options.isTemplate === true ? 'allow' : 'deny')],
+    ...['-sandbox', sandbox(options.forks)],
     ...[
       '-machine',
       `${MACHINE}${namesMemory(spec) ? ',memory-backend=memory' : ''},usb=off,i8042=off,vmport=off,smm=off,hpet=off,graphics=off,dump-guest-core=off,mem-merge=off`,
@@ -148,8 +151,11 @@ function machineArgs(spec: MachineSpec, options: CommandOptions): string[] {
   ];
 }
 
-const sandbox = (processes: 'allow' | 'deny'): string =>
-  `on,obsolete=deny,elevateprivileges=${processes},spawn=${processes},resourcecontrol=deny`;
+function sandbox(forks: CommandOptions['forks']): string {
+  const users = forks === 'template' ? 'allow' : 'deny';
+  const processes = forks === undefined ? 'deny' : 'allow';
+  return `on,obsolete=deny,elevateprivileges=${users},spawn=${processes},resourcecontrol=deny`;
+}
 
 function channelArgs(): string[] {
   return [

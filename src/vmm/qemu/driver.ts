@@ -18,6 +18,7 @@ import { LimitExpired, within } from '../within.js';
 import { MACHINE, qemuCommand, type CommandOptions } from './command.js';
 import { QemuHandle } from './handle.js';
 import { HandoverFailed } from './handover.js';
+import { MIB } from '../memory.js';
 import { MAX_BLOCKS, STEP_MIB } from './memory-args.js';
 import { encodePlan } from './plan.js';
 import { QemuProcess, type GuestMemory, type ProcessOptions } from './process.js';
@@ -36,8 +37,6 @@ export interface QemuOptions extends ProcessOptions {
   readonly templates: number;
   readonly observer?: AheadObserver;
 }
-
-const MIB = 1024 * 1024;
 
 /** The machine type that snapshots name (`MACHINE`) appeared with it. */
 const MIN_VERSION = [10, 0] as const;
@@ -69,6 +68,8 @@ class QemuDriver implements FootprintDriver {
   readonly capabilities: VmmCapabilities;
   readonly #options: QemuOptions;
   readonly #command: CommandOptions;
+  /** VMs that others may be forked from, by their ids. */
+  readonly #withClones = new Map<string, QemuHandle>();
   /** With hardware acceleration a VM is bound to the process that made it. */
   readonly #templates: Templates | undefined;
 
@@ -87,7 +88,7 @@ class QemuDriver implements FootprintDriver {
       accelerator: options.accelerator,
       continuesAfterSnapshot: true,
       hasProcess: true,
-      ...memorySources(),
+      ...memorySources(options.accelerator),
       memory: ['balloon', 'hotplug', 'blocks'],
       missingMemory: { prefault: PREFAULT_MISSING[options.accelerator] },
       memorySteps: { balloonMiB: 1, hotplugMiB: STEP_MIB, blockMiB: STEP_MIB },
@@ -101,13 +102,7 @@ class QemuDriver implements FootprintDriver {
   }
 
   async boot(spec: ObservedSpec): Promise<VmHandle> {
-    const memory = { path: join(spec.dir, 'memory'), mode: 'shared' } as const;
-    const file = await open(memory.path, 'wx', 0o600);
-    try {
-      await file.truncate(spec.memMiB * MIB);
-    } finally {
-      await file.close();
-    }
+    const memory = spec.memory?.balloon ? UNNAMED : await memoryFile(spec);
     const handle = await this.#start(spec, memory, undefined, performance.now());
     return orClose(handle, handle.waitUp(), this.#options.startMs);
   }
@@ -116,11 +111,41 @@ class QemuDriver implements FootprintDriver {
     const memory = await guestMemory(spec, files, source);
     const { startMs, restoreMs } = this.#options;
     const requested = performance.now();
-    const ahead = await this.#ahead(spec, files.statePath);
+    if (source.kind === 'fork') return this.#fork(spec, files, memory, source.vmId, requested);
+    const ahead = spec.hasClones === true ? undefined : await this.#ahead(spec, files.statePath);
     const handle = await this.#start(spec, memory, files.statePath, requested, ahead?.template);
     const restored = await orClose(handle, handle.loadState(), startMs + restoreMs);
     ahead?.done();
+    if (spec.hasClones === true) this.#remember(spec.vmId, handle);
     return restored;
+  }
+
+  /** For as long as it lives, clones of it may be asked for. */
+  #remember(vmId: string, handle: QemuHandle): void {
+    this.#withClones.set(vmId, handle);
+    void handle.exited.then(() => this.#withClones.delete(vmId));
+  }
+
+  /** @throws SparklerError VM_DIED when the VM that it is to be forked from is gone. */
+  async #fork(
+    spec: ObservedSpec,
+    files: SnapshotFiles,
+    memory: GuestMemory,
+    vmId: string,
+    requested: number,
+  ): Promise<VmHandle> {
+    const source = this.#withClones.get(vmId)?.forks;
+    if (!source) {
+      throw new SparklerError('VM_DIED', `VM ${vmId}, to be forked, is gone. Try again.`);
+    }
+    const command = qemuCommand(spec, files.statePath, this.#command);
+    const stateOut = join(spec.dir, 'state');
+    const { nativeDir, startMs } = this.#options;
+    const how = { source };
+    const vmm = await QemuProcess.start(spec.vmId, command, memory, stateOut, this.#options, how);
+    spec.onProcess?.(vmm.pid);
+    const handle = new QemuHandle(spec, vmm, memory, stateOut, nativeDir, requested);
+    return orClose(handle, handle.loadState(), startMs);
   }
 
   async close(): Promise<void> {
@@ -134,7 +159,7 @@ class QemuDriver implements FootprintDriver {
   ): Promise<{ template: Template | undefined; done: () => void } | undefined> {
     const templates = this.#templates;
     if (!templates) return undefined;
-    const command = qemuCommand(spec, statePath, { ...this.#command, isTemplate: true });
+    const command = qemuCommand(spec, statePath, { ...this.#command, forks: 'template' });
     const key = await Templates.keyOf(command);
     const template = templates.take(key);
     return { template, done: () => (template ? templates.worked() : templates.want(key, command)) };
@@ -148,9 +173,11 @@ class QemuDriver implements FootprintDriver {
     template?: Template,
   ): Promise<QemuHandle> {
     const stateOut = join(spec.dir, 'state');
-    const command = qemuCommand(spec, statePath, this.#command);
-    const start = (from?: Template): Promise<QemuProcess> =>
-      QemuProcess.start(spec.vmId, command, memory, stateOut, this.#options, from);
+    const { hasClones = false } = spec;
+    const shape = { ...this.#command, ...(hasClones && ({ forks: 'clones' } as const)) };
+    const command = qemuCommand(spec, statePath, shape);
+    const start = (source?: Template): Promise<QemuProcess> =>
+      QemuProcess.start(spec.vmId, command, memory, stateOut, this.#options, { source, hasClones });
     let vmm: QemuProcess;
     try {
       vmm = await start(template);
@@ -164,6 +191,24 @@ class QemuDriver implements FootprintDriver {
   }
 }
 
+/**
+ * A balloon gives memory back page by page. On a disk's file system each page waits for what is being
+ * written there; memory that is on no disk has nothing to wait for.
+ */
+const UNNAMED: GuestMemory = { path: '/dev/null', mode: 'unnamed' };
+
+/** The memory of a VM that boots: a file in its folder, which a snapshot takes as it is. */
+async function memoryFile(spec: MachineSpec): Promise<GuestMemory> {
+  const path = join(spec.dir, 'memory');
+  const file = await open(path, 'wx', 0o600);
+  try {
+    await file.truncate(spec.memMiB * MIB);
+  } finally {
+    await file.close();
+  }
+  return { path, mode: 'shared' };
+}
+
 const PREFAULT_MISSING = {
   tcg: 'software emulation has no second-level page tables',
   kvm: 'QEMU does not offer KVM_PRE_FAULT_MEMORY',
@@ -172,15 +217,30 @@ const PREFAULT_MISSING = {
 const USERFAULT_DEVICE = '/dev/userfaultfd';
 
 /** `userfault` needs the device: a descriptor of it serves faults in the kernel too. */
-function memorySources(): Pick<VmmCapabilities, 'memorySources' | 'missingSources'> {
+function memorySources(
+  accelerator: QemuOptions['accelerator'],
+): Pick<VmmCapabilities, 'memorySources' | 'missingSources'> {
+  const missing: Partial<Record<MemorySource['kind'], string>> = {};
+  const fork = accelerator === 'tcg';
+  if (!fork) missing.fork = 'a VM in hardware acceleration belongs to the process that made it';
+  const userfault = whyNoUserfault();
+  if (userfault !== undefined) missing.userfault = userfault;
+  const all: readonly MemorySource['kind'][] = ['file', 'layers', 'userfault', 'fork'];
+  return {
+    memorySources: all.filter((kind) => missing[kind] === undefined),
+    missingSources: missing,
+  };
+}
+
+/** In words; undefined when the device can be opened. */
+function whyNoUserfault(): string | undefined {
   try {
     accessSync(USERFAULT_DEVICE, constants.R_OK);
-    return { memorySources: ['file', 'layers', 'userfault'] };
+    return undefined;
   } catch (error) {
-    const why = isErrno(error, 'ENOENT')
+    return isErrno(error, 'ENOENT')
       ? `${USERFAULT_DEVICE} does not exist (Linux 6.1 or later, with CONFIG_USERFAULTFD)`
       : `${USERFAULT_DEVICE} may not be opened by the daemon's user`;
-    return { memorySources: ['file', 'layers'], missingSources: { userfault: why } };
   }
 }
 
@@ -193,6 +253,8 @@ async function guestMemory(
   switch (source.kind) {
     case 'file':
       return { path, mode: 'private' };
+    case 'fork':
+      return { path, mode: 'forked' };
     case 'userfault': {
       const { sumsPath, workingSet, tracePath } = source;
       const parts = { ...(workingSet && { workingSet }), ...(tracePath && { tracePath }) };

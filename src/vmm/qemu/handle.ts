@@ -13,17 +13,19 @@ import type {
   VmWrites,
 } from '../driver.js';
 import type { ProcessHandle } from '../footprint.js';
-import { unsavedMemory } from '../memory.js';
+import { unsavedMemory } from '../memory-checks.js';
+import { MIB, PAGE_BYTES } from '../memory.js';
 import { STATE_IN, STATE_OUT } from './command.js';
 import { QemuMemory } from './devices.js';
 import type { PageServerStats } from '../page-server.js';
-import { savePrivateMemory, saveSharedMemory } from './memory.js';
+import { savePrivateMemory, saveSharedMemory, saveUnnamedMemory } from './memory.js';
 import { privatePages } from './pagemap.js';
 import { Preload } from './preload.js';
 import type { GuestMemory, QemuProcess } from './process.js';
 import { Qmp } from './qmp.js';
+import type { ForkSource } from './template.js';
 
-const PAGE_BYTES = 4096;
+const NOT_POPULATED = { pages: 0, ms: 0 };
 
 /** A block as stat(2) counts them, whatever the file system's own block is. */
 const STAT_BLOCK_BYTES = 512;
@@ -37,6 +39,7 @@ export class QemuHandle implements ProcessHandle {
   readonly exited: Promise<VmExit>;
   readonly memory: QemuMemory | undefined;
   readonly #vmId: string;
+  readonly #memoryBytes: number;
   readonly #process: QemuProcess;
   readonly #qmp: Qmp;
   readonly #preload: Preload;
@@ -65,12 +68,13 @@ export class QemuHandle implements ProcessHandle {
     this.channel = vmm.channel;
     this.exited = vmm.exited;
     this.#process = vmm;
-    this.#qmp = new Qmp(vmm.qmp);
+    this.#qmp = new Qmp(vmm.qmp, memory.mode === 'forked');
     this.#preload = new Preload(vmm.control);
     const { pid, traces } = vmm;
     const connections = { pid, traces, qmp: this.#qmp, preload: this.#preload };
     this.memory = spec.memory && new QemuMemory(spec, spec.memory, connections);
     this.#vmId = spec.vmId;
+    this.#memoryBytes = spec.memMiB * MIB;
     this.#nativeDir = nativeDir;
     this.#memoryPath = memory.path;
     this.#memoryMode = memory.mode;
@@ -89,6 +93,11 @@ export class QemuHandle implements ProcessHandle {
     return this.#process.stderr.toString();
   }
 
+  /** Where clones of this VM are asked for; undefined when it was not started for that. */
+  get forks(): ForkSource | undefined {
+    return this.#process.forks;
+  }
+
   /** Waits until QEMU answers. @throws SparklerError VMM_FAILED with what QEMU wrote to stderr. */
   async waitUp(): Promise<void> {
     await this.#explained(Promise.all([this.#qmp.ready, this.memory?.begin()]));
@@ -97,6 +106,12 @@ export class QemuHandle implements ProcessHandle {
 
   /** Loads the device state that the process inherited. @throws SparklerError as `waitUp`. */
   async loadState(): Promise<void> {
+    if (this.#memory.mode === 'forked') {
+      // It has been loaded in the VM that this one is forked from.
+      await this.waitUp();
+      this.#marks = { ...this.#marks, stateLoaded: this.#marks.vmmUp };
+      return;
+    }
     // Sent at once: QEMU works through them in order while the answers are on their way.
     const done = this.#migrationEnd();
     const accepted = [
@@ -162,7 +177,8 @@ export class QemuHandle implements ProcessHandle {
 
   async paging(): Promise<PagingStats> {
     const [populated, served, own] = await Promise.all([
-      this.#preload.populated(),
+      // What the VM that it is forked from has populated is none of its own.
+      this.#memory.mode === 'forked' ? NOT_POPULATED : this.#preload.populated(),
       this.#served(),
       readBytes(this.pid),
     ]);
@@ -185,11 +201,11 @@ export class QemuHandle implements ProcessHandle {
   }
 
   async writes(): Promise<VmWrites> {
-    const { size, blocks } = await this.#process.memory.stat();
-    // A private mapping is written to no file; what it is saved to is new, whole at most.
+    // What is private or unnamed is written to no file; what it is saved to is new, whole at most.
     if (this.#memoryMode !== 'shared') {
-      return { running: 0, snapshot: size, snapshotElsewhere: size };
+      return { running: 0, snapshot: this.#memoryBytes, snapshotElsewhere: this.#memoryBytes };
     }
+    const { size, blocks } = await this.#process.memory.stat();
     const running = Math.max(0, size - blocks * STAT_BLOCK_BYTES);
     return { running, snapshot: 0, snapshotElsewhere: size };
   }
@@ -227,6 +243,7 @@ export class QemuHandle implements ProcessHandle {
 
   async #saveMemory(path: string): Promise<void> {
     const copying = { nativeDir: this.#nativeDir, signal: this.#ending.signal };
+    if (this.#memoryMode === 'unnamed') return saveUnnamedMemory(this.pid, path, copying);
     if (this.#memoryMode !== 'shared') {
       return savePrivateMemory(path, this.#process, this.#preload, copying);
     }

@@ -1,11 +1,10 @@
-/** Has a template fork a VMM: native/vmm-handover stands in for the VMM as our child. */
+/** Has a template, or a VM with clones, fork a VMM: native/vmm-handover stands in for the VMM as our child. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import type { Duplex, Readable } from 'node:stream';
 import { SparklerError } from '../../errors.js';
 import type { VmCgroup } from '../cgroup.js';
-import type { QemuCommand } from './command.js';
 import { within } from '../within.js';
-import { slotsOf, type Template } from './template.js';
+import type { ForkSource } from './template.js';
 
 /** What a child process is given under each number. */
 export type Inherited = 'ignore' | 'pipe' | number | Duplex;
@@ -13,10 +12,10 @@ export type Inherited = 'ignore' | 'pipe' | number | Duplex;
 /** How long a template may take to fork a VMM, ms: many requests may come at once. */
 const HANDOVER_LIMIT_MS = 5_000;
 
-/** No VMM came from the template; the restore can still be started directly. */
+/** No VMM was forked; the restore can still be made in another way. */
 export class HandoverFailed extends SparklerError {
   constructor(cause?: unknown) {
-    super('VMM_FAILED', 'The template gave no VMM.', {}, cause);
+    super('VMM_FAILED', 'No VMM could be forked.', {}, cause);
   }
 }
 
@@ -25,8 +24,7 @@ export class HandoverFailed extends SparklerError {
  * as the VMM does, and SIGTERM ends both.
  */
 export function handOver(
-  template: Template,
-  command: QemuCommand,
+  source: ForkSource,
   inherited: readonly Inherited[],
   env: Readonly<Record<string, string>>,
   identity: { readonly cgroup: VmCgroup | undefined; readonly uid: number | undefined },
@@ -35,11 +33,11 @@ export function handOver(
   const requestsFd = 2 + inherited.length;
   const args = [
     ...[String(process.pid), identity.cgroup?.path ?? '-', String(identity.uid ?? '-')],
-    ...[String(requestsFd), slotsOf(command).join(',')],
+    ...[String(requestsFd), source.slots.join(',')],
   ];
   return spawn(`${nativeDir}/vmm-handover`, args, {
     cwd: '/',
-    stdio: ['ignore', 'pipe', ...inherited, template.requests],
+    stdio: ['ignore', 'pipe', ...inherited, source.requests],
     env,
   });
 }

@@ -1,7 +1,7 @@
 /** Turning a paused VM's guest memory into a snapshot's memory file. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { link, open, rm } from 'node:fs/promises';
+import { link, open, readdir, readlink, rm } from 'node:fs/promises';
 import { isErrno, SparklerError } from '../../errors.js';
 import type { MemoryRegion } from './preload.js';
 
@@ -44,6 +44,26 @@ export async function saveSharedMemory(
   // A name that went later would change the snapshot's file, as its inode's time tells it.
   await rm(own);
   return 'private';
+}
+
+/** The name of the file that the preload makes; see native/qemu-preload/preload.c. */
+const UNNAMED = 'memfd:sparkler-memory';
+
+/** The memory of a VM that made it itself: it is copied, and the VM keeps its own. */
+export async function saveUnnamedMemory(
+  pid: number,
+  target: string,
+  copying: Copying,
+): Promise<void> {
+  const folder = `/proc/${pid}/fd`;
+  for (const fd of await readdir(folder)) {
+    // One that was closed meanwhile is not it.
+    const leads = await readlink(`${folder}/${fd}`).catch(() => '');
+    if (!leads.includes(UNNAMED)) continue;
+    await run('cp', ['--sparse=always', '--', `${folder}/${fd}`, target], copying);
+    return;
+  }
+  throw memoryError('the VMM has none');
 }
 
 /**

@@ -8,11 +8,22 @@ const REGION_BYTES = 32;
 const FILE: Record<MappedRegion['from'], number> = { memory: 0, workingSet: 1, base: 2 };
 const POPULATE: Record<MappedRegion['populate'], number> = { no: 0, read: 1, write: 2 };
 
-/** The plan's bytes for a guest memory of `memoryBytes`. */
-export function encodePlan(
-  layers: Extract<MemorySource, { kind: 'layers' }>,
-  memoryBytes: number,
-): Buffer {
+type Layers = Extract<MemorySource, { kind: 'layers' }>;
+
+/** Plans of regions that come again and again: the clones of a snapshot are given the same ones. */
+const encoded = new WeakMap<Layers['regions'], { readonly of: string; readonly plan: Buffer }>();
+
+/** The plan's bytes for a guest memory of `memoryBytes`; not to be changed, nor are the regions. */
+export function encodePlan(layers: Layers, memoryBytes: number): Buffer {
+  const of = `${layers.base} ${memoryBytes}`;
+  const known = encoded.get(layers.regions);
+  if (known?.of === of) return known.plan;
+  const plan = encode(layers, memoryBytes);
+  encoded.set(layers.regions, { of, plan });
+  return plan;
+}
+
+function encode(layers: Layers, memoryBytes: number): Buffer {
   const { base, regions } = layers;
   const plan = Buffer.alloc(HEADER_BYTES + regions.length * REGION_BYTES);
   plan.write(MAGIC, 'latin1');

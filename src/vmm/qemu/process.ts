@@ -11,7 +11,7 @@ import { PageServer, type PageServerOptions } from '../page-server.js';
 import { Tail } from '../tail.js';
 import { FD, type QemuCommand } from './command.js';
 import { forkedPid, handOver, type Inherited } from './handover.js';
-import type { Template } from './template.js';
+import type { ForkSource } from './template.js';
 import { Traces } from './trace.js';
 
 /** What all QEMU processes of a driver have in common. */
@@ -34,8 +34,11 @@ export interface ProcessOptions {
 /** Guest memory as QEMU is to map it; see native/qemu-preload. */
 export interface GuestMemory {
   readonly path: string;
-  /** `shared`: the file is the memory and is written; in all others it is only read. */
-  readonly mode: 'shared' | 'private' | 'layers' | 'userfault';
+  /**
+   * `shared`: the file is the memory and is written; in all others it is only read. `unnamed`: there
+   * is none, the VMM makes memory itself. `forked`: the VMM has mapped it already.
+   */
+  readonly mode: 'shared' | 'unnamed' | 'private' | 'layers' | 'userfault' | 'forked';
   /** `layers`: the plan, and the working-set file if the plan names it. */
   readonly planPath?: string;
   readonly workingSetPath?: string;
@@ -62,6 +65,8 @@ export class QemuProcess {
   readonly #cgroup: VmCgroup | undefined;
   readonly #closeMs: number;
   readonly #uid: number | undefined;
+  /** Where clones of this VM are asked for. */
+  readonly forks: ForkSource | undefined;
   /** Brings the pages of a `userfault` restore. */
   readonly pageServer: PageServer | undefined;
   /** Why the process was ended without being closed. */
@@ -73,13 +78,11 @@ export class QemuProcess {
     child: ChildProcess,
     ended: Promise<string>,
     pid: number,
-    memory: FileHandle,
-    cgroup: VmCgroup | undefined,
-    uid: number | undefined,
-    pageServer: PageServer | undefined,
+    { memory, cgroup, uid, pageServer, forks }: Owned,
     options: ProcessOptions,
   ) {
     this.#uid = uid;
+    this.forks = forks;
     this.pageServer = pageServer;
     this.pid = pid;
     // Our child may be one that stands in for the VMM: it ends the VMM first.
@@ -105,8 +108,8 @@ export class QemuProcess {
   }
 
   /**
-   * With a `template`, which must have been started with a command of the same shape, the process
-   * is forked from it.
+   * With a `source` the process is forked from it: a template that was started with a command of the
+   * same shape, or, with memory that is `forked`, a VM that was started with `hasClones`.
    * @throws SparklerError VMM_FAILED, DEPENDENCY_MISSING, HandoverFailed; nothing is left behind then.
    */
   static async start(
@@ -115,31 +118,31 @@ export class QemuProcess {
     memory: GuestMemory,
     stateOutPath: string,
     options: ProcessOptions,
-    template?: Template,
+    { source, hasClones = false }: { source?: ForkSource | undefined; hasClones?: boolean } = {},
   ): Promise<QemuProcess> {
     const cgroup = options.cgroupRoot ? new VmCgroup(options.cgroupRoot, vmId) : undefined;
-    const uid = takeUid(vmId, options);
+    // A clone that is forked stays what the VM is that it is forked from.
+    const uid = memory.mode === 'forked' ? undefined : takeUid(vmId, options);
     const opened: FileHandle[] = [];
     let child: ChildProcess | undefined;
     let pageServer: PageServer | undefined;
     try {
       await cgroup?.create();
       pageServer = await startPageServer(memory, cgroup, uid, options);
-      const files = await openAll(
-        filesOf(command, memory, stateOutPath, options, template),
-        opened,
-      );
+      const files = await openAll(filesOf(command, memory, stateOutPath, options, source), opened);
       if (pageServer) files[FD.pages - FD.memory] = pageServer.vmmSocket;
       const [memoryFile] = opened;
       if (memoryFile === undefined) throw launchError(options);
-      child = launch(command, memory.mode, files, { cgroup, uid }, options, template);
+      child = launch(command, memory.mode, files, { cgroup, uid }, options, source, hasClones);
       const ended = endOf(child);
       await spawned(child, options);
       pageServer?.vmmSocket.destroy();
       await Promise.all(opened.filter((file) => file !== memoryFile).map((file) => file.close()));
-      const pid = template ? await forkedPid(child) : child.pid;
+      const pid = source ? await forkedPid(child) : child.pid;
       if (pid === undefined) throw launchError(options);
-      return new QemuProcess(child, ended, pid, memoryFile, cgroup, uid, pageServer, options);
+      const forks = hasClones ? forkSource(child, command) : undefined;
+      const owned = { memory: memoryFile, cgroup, uid, pageServer, forks };
+      return new QemuProcess(child, ended, pid, owned, options);
     } catch (error) {
       child?.kill('SIGKILL');
       await pageServer?.close();
@@ -162,7 +165,7 @@ export class QemuProcess {
     await this.pageServer?.close();
     await this.#cgroup?.kill();
     await this.exited;
-    for (const end of [this.qmp, this.channel, this.control]) end.destroy();
+    for (const end of [this.qmp, this.channel, this.control, this.forks?.requests]) end?.destroy();
     await this.memory.close();
     await this.#cgroup?.remove(this.#closeMs);
     if (this.#uid !== undefined) uidsInUse.delete(this.#uid);
@@ -177,6 +180,25 @@ export class QemuProcess {
   }
 }
 
+/** What a process has and gives back. */
+interface Owned {
+  readonly memory: FileHandle;
+  readonly cgroup: VmCgroup | undefined;
+  readonly uid: number | undefined;
+  readonly pageServer: PageServer | undefined;
+  readonly forks: ForkSource | undefined;
+}
+
+/** What each clone gets for itself of what the VM inherits; memory and drives they share. */
+const CLONE_SLOTS = [2, FD.qmp, FD.channel, FD.console, FD.control, FD.stateOut] as const;
+
+/** The number under which a VM with clones has its end of `requests`: the one after all others. */
+const requestsFd = (command: QemuCommand): number => FD.firstFile + command.files.length;
+
+function forkSource(child: ChildProcess, command: QemuCommand): ForkSource {
+  return { requests: stream(child, requestsFd(command)), slots: CLONE_SLOTS };
+}
+
 /** A file to be opened for the process, undefined where it gets none. */
 type FileToOpen = { readonly path: string; readonly flags: string } | undefined;
 
@@ -186,13 +208,17 @@ function filesOf(
   memory: GuestMemory,
   stateOutPath: string,
   options: ProcessOptions,
-  template: Template | undefined,
+  source: ForkSource | undefined,
 ): FileToOpen[] {
   // What a template has loaded and opened already.
-  const own = <T>(file: T): T | undefined => (template ? undefined : file);
-  return [
+  const own = <T>(file: T): T | undefined => (source ? undefined : file);
+  const first: FileToOpen[] = [
     { path: memory.path, flags: memory.mode === 'shared' ? 'r+' : 'r' },
     { path: stateOutPath, flags: 'w' },
+  ];
+  if (memory.mode === 'forked') return first;
+  return [
+    ...first,
     own({ path: `${options.nativeDir}/qemu-preload.so`, flags: 'r' }),
     { path: memory.path, flags: 'r' },
     // The page server's socket is put in its place, where there is one.
@@ -224,7 +250,8 @@ function launch(
   files: readonly Inherited[],
   identity: { readonly cgroup: VmCgroup | undefined; readonly uid: number | undefined },
   options: ProcessOptions,
-  template: Template | undefined,
+  source: ForkSource | undefined,
+  hasClones: boolean,
 ): ChildProcess {
   // Standard error, then the channels from FD.qmp on.
   const inherited: Inherited[] = ['pipe', 'pipe', 'pipe', 'pipe', 'pipe', ...files];
@@ -238,16 +265,24 @@ function launch(
     SPARKLER_PLAN_FD: String(FD.plan),
     SPARKLER_WORKING_SET_FD: String(FD.workingSet),
   };
-  if (template) return handOver(template, command, inherited, env, identity, options.nativeDir);
+  if (source) {
+    const own = mode === 'forked' ? {} : env;
+    return handOver(source, inherited, own, identity, options.nativeDir);
+  }
+  const clones = hasClones && {
+    SPARKLER_FORK_FD: String(requestsFd(command)),
+    SPARKLER_SLOTS: CLONE_SLOTS.join(','),
+  };
   const args = [
     ...[String(process.pid), identity.cgroup?.path ?? '-', String(identity.uid ?? '-')],
     ...[options.qemuPath, ...command.args],
   ];
   return spawn(`${options.nativeDir}/vmm-launch`, args, {
     cwd: '/',
-    stdio: ['ignore', 'ignore', ...inherited],
+    stdio: ['ignore', 'ignore', ...inherited, ...(hasClones ? (['pipe'] as const) : [])],
     env: {
       ...env,
+      ...clones,
       PATH: process.env['PATH'] ?? '/usr/bin:/bin',
       LD_PRELOAD: `/proc/self/fd/${FD.preload}`,
     },

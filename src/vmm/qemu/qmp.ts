@@ -37,7 +37,7 @@ const MAX_LINE_BYTES = 4 * 1024 * 1024;
  * without waiting for each other. Waits have no limit of their own: the machine above has one.
  */
 export class Qmp {
-  /** Resolves when QEMU has greeted and accepted its capabilities. */
+  /** Resolves when QEMU has greeted and accepted its capabilities, or answers at all. */
   readonly ready: Promise<void>;
   readonly #stream: Duplex;
   readonly #pending: Pending[] = [];
@@ -46,14 +46,15 @@ export class Qmp {
   #buffer = '';
   #ended: SparklerError | undefined;
 
-  constructor(stream: Duplex) {
+  /** @param isOpen the QEMU behind it was forked from one that had greeted and accepted before. */
+  constructor(stream: Duplex, isOpen = false) {
     this.#stream = stream;
     stream.setEncoding('utf8');
     stream.on('data', (chunk: string) => this.#onData(chunk));
     stream.on('close', () => this.#end('the connection closed'));
     stream.on('error', (error) => this.#end(error.message));
     // The command waits in QEMU's socket until QEMU reads it, after its greeting.
-    this.ready = this.execute('qmp_capabilities').then(() => undefined);
+    this.ready = this.execute(isOpen ? 'query-status' : 'qmp_capabilities').then(() => undefined);
     this.ready.catch(() => undefined);
   }
 

@@ -32,7 +32,7 @@ export class TemplateUnsuitable extends SparklerError {
  * The descriptors that each VMM gets for itself, by the number under which it has them: standard
  * error and all that are inherited but the preload and the drives.
  */
-export function slotsOf(command: QemuCommand): number[] {
+function slotsOf(command: QemuCommand): number[] {
   const { qmp, channel, console, control, memory, stateOut, memoryRead } = FD;
   const { pages, userfault, plan, workingSet, firstFile } = FD;
   const own = command.files.flatMap(({ isDrive }, index) => (isDrive ? [] : [firstFile + index]));
@@ -40,8 +40,17 @@ export function slotsOf(command: QemuCommand): number[] {
   return [...always, pages, userfault, plan, workingSet, ...own];
 }
 
-export class Template {
+/** A QEMU that forks VMMs. */
+export interface ForkSource {
+  /** Requests go in here. Nothing comes out: it is there to be inherited by vmm-handover. */
+  readonly requests: Duplex;
+  /** The descriptors that each VMM gets for itself, as the QEMU was told. */
+  readonly slots: readonly number[];
+}
+
+export class Template implements ForkSource {
   readonly pid: number;
+  readonly slots: readonly number[];
   /** Requests go in here. Nothing comes out: it is there to be inherited by vmm-handover. */
   readonly requests: Duplex;
   /** Resolves when the process is gone. */
@@ -55,9 +64,11 @@ export class Template {
   private constructor(
     child: ChildProcess,
     requests: Duplex,
+    slots: readonly number[],
     cgroup: VmCgroup | undefined,
     options: TemplateOptions,
   ) {
+    this.slots = slots;
     this.pid = child.pid ?? 0;
     this.requests = requests;
     this.#child = child;
@@ -96,7 +107,7 @@ export class Template {
       }
       const child = launch(command, preload, files, cgroup, options);
       const requests = child.stdio[requestsFd(command) as 0] as unknown as Duplex;
-      template = new Template(child, requests, cgroup, options);
+      template = new Template(child, requests, slotsOf(command), cgroup, options);
       await new Promise<void>((resolve, reject) => {
         child.once('spawn', resolve);
         child.once('error', reject);

@@ -90,7 +90,9 @@ async function vmm(from: Template, letter: string): Promise<QemuProcess> {
   writeFileSync(path, Buffer.alloc(4096, letter));
   const memory = { path, mode: 'private' } as const;
   const out = join(folder, 'state');
-  const one = await QemuProcess.start(`vm-${letter}`, command(), memory, out, options, from);
+  const one = await QemuProcess.start(`vm-${letter}`, command(), memory, out, options, {
+    source: from,
+  });
   open.push(one);
   return one;
 }

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { VmmCapabilities } from './driver.js';
 import { FakeDriver } from './fake/index.js';
-import { checkMemoryLayout, checkSize, nearestSize, type MemoryLayout } from './memory.js';
+import { checkForkable, checkMemoryLayout, checkSize, nearestSize } from './memory-checks.js';
+import type { MemoryLayout } from './memory.js';
 
 describe('the nearest size that works', () => {
   it.each([
@@ -58,6 +59,9 @@ describe('what a machine is made with', () => {
   it.each([
     [{ hotplug: { maxMiB: 0 } }, 'The nearest is 2.'],
     [{ hotplug: { maxMiB: 63 } }, 'The nearest is 64.'],
+    [{ hotplug: { maxMiB: 64, stepMiB: 128 } }, 'The nearest is 128.'],
+    [{ hotplug: { maxMiB: 64, stepMiB: 1 } }, 'steps of 1 MiB: they are 2, doubled some times'],
+    [{ hotplug: { maxMiB: 64, stepMiB: 6 } }, 'steps of 6 MiB'],
     [{ blocks: [{ memMiB: 64 }, { memMiB: 1 }] }, 'The nearest is 2.'],
     [{ blocks: Array.from({ length: 65 }, () => ({ memMiB: 2 })) }, '64 blocks of memory, not 65'],
   ])('has sizes that its VMM can make: %j', (layout, message) => {
@@ -68,4 +72,21 @@ describe('what a machine is made with', () => {
       }) as Error,
     );
   });
+});
+
+describe('a VM whose VMM is to be forked', () => {
+  it.each([undefined, {}, { balloon: { freePageReporting: true } }, { blocks: [] }])(
+    'may have %j',
+    (memory) => {
+      expect(() => checkForkable({ vmId: 'vm', ...(memory && { memory }) })).not.toThrow();
+    },
+  );
+
+  it.each([{ hotplug: { maxMiB: 2 } }, { blocks: [{ memMiB: 2 }] }])(
+    'may not have %j, which both would write to',
+    (memory) => {
+      const refused = expect.objectContaining({ code: 'OPERATION_UNSUPPORTED' }) as Error;
+      expect(() => checkForkable({ vmId: 'vm', memory })).toThrow(refused);
+    },
+  );
 });
