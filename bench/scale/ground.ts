@@ -49,6 +49,7 @@ export class Ground {
   readonly #cgroup: string;
   readonly #parts: Pick<MachineSpec, 'kernelPath' | 'initrdPath' | 'drives'>;
   readonly #open = new Set<Guest>();
+  readonly #signal: AbortSignal;
 
   private constructor(
     driver: VmmDriver,
@@ -58,7 +59,11 @@ export class Ground {
     parts: Pick<MachineSpec, 'kernelPath' | 'initrdPath' | 'drives'>,
     /** Told what is worth knowing. */
     readonly say: (text: string) => void,
+    signal: AbortSignal,
   ) {
+    this.#signal = signal;
+    // What waits for a guest hears that it is gone.
+    signal.addEventListener('abort', () => void this.#endAll());
     this.driver = driver;
     this.config = config;
     this.#dir = dir;
@@ -95,10 +100,7 @@ export class Ground {
       ];
       const { kernelPath, initrdPath } = kernel;
       const parts = { kernelPath, initrdPath, drives };
-      const ground = new Ground(driver, config, dir, cgroup, parts, say);
-      // What waits for a guest hears that it is gone.
-      signal.addEventListener('abort', () => void ground.#endAll());
-      return ground;
+      return new Ground(driver, config, dir, cgroup, parts, say, signal);
     } catch (error) {
       await rm(dir, { recursive: true, force: true });
       throw error;
@@ -118,6 +120,7 @@ export class Ground {
     const guest = new Guest(machine, dir);
     this.#open.add(guest);
     try {
+      this.#signal.throwIfAborted();
       await guest.ready();
     } catch (error) {
       await this.end(guest);
