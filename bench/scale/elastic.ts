@@ -1,5 +1,6 @@
 /** A VM whose memory grows and shrinks by one mechanism, at its best setting. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { asSparklerError } from '../../src/errors.js';
 import { Peaks, policyOf, type ElasticMemory, type Grant } from '../../src/memory/index.js';
 import type { MemoryLayout, Resized } from '../../src/vmm/index.js';
 import { baseMiBFor, BESIDE_MIB, PLUG_STEP_MIB, type Way } from './cases.js';
@@ -104,12 +105,12 @@ class DeviceVm extends Elastic {
 /** Blocks, by the policy's own allocation; what is free goes back when this benchmark says so. */
 class BlocksVm extends Elastic {
   readonly #elastic: ElasticMemory;
-  /** Blocks that a function has had. */
-  readonly #dirty = new Set<number>();
+  readonly #blocksMiB: number;
 
   private constructor(ground: Ground, guest: Guest, sizeMiB: number, elastic: ElasticMemory) {
     super(ground, guest, sizeMiB);
     this.#elastic = elastic;
+    this.#blocksMiB = sizeMiB + BESIDE_MIB;
   }
 
   static async make(ground: Ground, way: Way, sizeMiB: number, baseMiB: number): Promise<BlocksVm> {
@@ -144,26 +145,28 @@ class BlocksVm extends Elastic {
   async grow(mib: number): Promise<Room> {
     const grant: Grant = await this.#elastic.grow(mib);
     const { nodes = [] } = grant;
-    for (const node of nodes) this.#dirty.add(node);
     const populated = Promise.resolve(grant.populated).then(() => undefined);
     return { nodes, populated, release: () => grant.release() };
   }
 
+  /** By the policy: all blocks are taken out by hand, which gives them back, and put in again. */
   async giveBack(): Promise<void> {
-    for (const node of this.#dirty) {
-      await this.#prove(node);
-      await this.guest.memory.discard(node);
-    }
-    this.#dirty.clear();
+    const { configuredMiB, grantedMiB } = this.#elastic.summary();
+    await this.#takeOut(configuredMiB - this.#blocksMiB + grantedMiB);
+    await this.#elastic.resize(configuredMiB);
   }
 
-  /** As the policy does: one that is not free is looked at again after a while. */
-  async #prove(node: number): Promise<void> {
+  /** As the policy does by itself: what is not free is looked at again after a while. */
+  async #takeOut(leftMiB: number): Promise<void> {
     for (let proof = 1; ; proof++) {
-      const { free, usedKiB } = await this.guest.session.proveFree(node);
-      if (free) return;
-      if (proof === PROOFS) throw new NotReached(`block ${node} still holds ${usedKiB} KiB`);
-      await sleep(PROOF_RETRY_MS);
+      try {
+        return await this.#elastic.resize(leftMiB);
+      } catch (error) {
+        const { code, message } = asSparklerError(error);
+        if (code !== 'RESIZE_TIMED_OUT') throw error;
+        if (proof === PROOFS) throw new NotReached(message);
+        await sleep(PROOF_RETRY_MS);
+      }
     }
   }
 

@@ -102,17 +102,17 @@ async function tasksOf(
         run: async (random) => {
           const vm = await Elastic.boot(ground, way, sizeMiB);
           try {
-            return await work(await MechanismRun.begin(vm, random));
+            return await work(await MechanismRun.begin(vm, way, random));
           } finally {
             await vm.end();
           }
         },
       });
     if (wanted(options, 'mechanisms')) {
-      for (const size of sizes) inVm(`${size} MiB: ${way.name}`, size, (run) => run.cells(way));
+      for (const size of sizes) inVm(`${size} MiB: ${way.name}`, size, (run) => run.cells());
     }
     if (wanted(options, 'touching')) {
-      inVm(`touching: ${way.name}`, TOUCHED_IN_MIB, (run) => run.touching(way));
+      inVm(`touching: ${way.name}`, TOUCHED_IN_MIB, (run) => run.touching());
     }
   }
   const isJson = wanted(options, 'starts') || wanted(options, 'eight');

@@ -26,30 +26,32 @@ interface Living {
 
 export class MechanismRun {
   readonly #vm: Elastic;
+  readonly #way: Way;
   readonly #random: Random;
   /** An instance in the guest's own memory that looks at the guest. */
   readonly #observer: number;
 
-  private constructor(vm: Elastic, random: Random, observer: number) {
+  private constructor(vm: Elastic, way: Way, random: Random, observer: number) {
     this.#vm = vm;
+    this.#way = way;
     this.#random = random;
     this.#observer = observer;
   }
 
-  static async begin(vm: Elastic, random: Random): Promise<MechanismRun> {
+  static async begin(vm: Elastic, way: Way, random: Random): Promise<MechanismRun> {
     const observer = await vm.guest.start(0);
-    const run = new MechanismRun(vm, random, observer);
+    const run = new MechanismRun(vm, way, random, observer);
     // What its first call compiles is not part of what is measured.
     await vm.guest.ask(observer, { do: 'busy' });
     return run;
   }
 
   /** Up, touched, down; then the same after functions have come and gone. */
-  async cells(way: Way): Promise<Sample[]> {
+  async cells(): Promise<Sample[]> {
     const { sizeMiB } = this.#vm;
     const samples: Sample[] = [];
     for (const state of ['fresh', 'used'] as const) {
-      const name = caseName(sizeMiB, way.name, state);
+      const name = caseName(sizeMiB, this.#way.name, state);
       try {
         if (state === 'used') await this.#use();
         const figures = await this.#upAndDown(sizeMiB - LEFT_MIB);
@@ -66,11 +68,11 @@ export class MechanismRun {
   }
 
   /** The write-through experiment: what touching new memory costs. */
-  async touching(way: Way): Promise<Sample[]> {
+  async touching(): Promise<Sample[]> {
     const { living } = await this.#up();
     const figures = await this.#touch(living, TOUCHED_MIB);
     await this.#down(living);
-    return named(touchName(way.name), figures);
+    return named(touchName(this.#way.name), figures);
   }
 
   async #upAndDown(touchMiB: number): Promise<Figure[]> {
@@ -99,6 +101,9 @@ export class MechanismRun {
       figures.push(['up: populated', 'ms', await populated]);
       return { room, instance };
     });
+    if (this.#way.populated && (await vm.residentMiB()) < sizeMiB) {
+      throw new Error(`${this.#way.name}: the host has not populated all ${sizeMiB} MiB`);
+    }
     return { living, figures: [...figures, ...spent] };
   }
 
