@@ -11,6 +11,10 @@ import { type Limit, type Report, reportTable } from './report.js';
 import { RESTORE_LIMITS } from './restore/derived.js';
 import { benchRestore } from './restore/run.js';
 import { restoreTable } from './restore/table.js';
+import { benchScale, SCALE_PARTS } from './scale/index.js';
+import { PLUG_STEP_MIB, SIZES } from './scale/cases.js';
+import { SCALE_LIMITS } from './scale/ratios.js';
+import { scaleTable } from './scale/table.js';
 import { benchStart, START_CASES, START_LIMITS } from './start.js';
 
 interface RestoreFlags {
@@ -62,6 +66,17 @@ interface PagingFlags {
   readonly work?: number;
 }
 
+interface ScaleFlags {
+  readonly json?: true;
+  readonly quick?: true;
+  readonly rounds?: number;
+  readonly sizes?: readonly number[];
+  readonly operations?: number;
+  readonly invocations?: number;
+  readonly seed?: number;
+  readonly only?: readonly string[];
+}
+
 /** What `--quick` changes: figures for a first look, within a minute. */
 const FULL = { rounds: 10, kills: 30, warmCalls: 200, restMs: 3000, roundsForMs: Infinity };
 const QUICK = { rounds: 3, kills: 0, warmCalls: 200, restMs: 1000, roundsForMs: 35_000 };
@@ -73,6 +88,9 @@ const FULL_RESTORE = { rounds: 10, clones: 50, sustainedMs: 60_000, roundsForMs:
 const QUICK_RESTORE = { rounds: 1, clones: 0, sustainedMs: 0, roundsForMs: 20_000 };
 /** What `--quick` restores. */
 const QUICK_FUNCTIONS = ['hello', 'json'];
+
+const FULL_SCALE = { rounds: 10, operations: 1000, invocations: 200, roundsForMs: Infinity };
+const QUICK_SCALE = { rounds: 1, operations: 40, invocations: 20, roundsForMs: 0, sizes: [512] };
 
 /** Of `bench gvisor`; half a second each. */
 const GVISOR_ROUNDS = 20;
@@ -91,6 +109,15 @@ function wholeFrom(min: number): (text: string) => number {
     if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= min) return value;
     throw new InvalidArgumentError(`It must be a whole number from ${min} up.`);
   };
+}
+
+/** Sizes that virtio-mem can plug in at its best setting. */
+function multiples(text: string, before: readonly number[] = []): number[] {
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value >= PLUG_STEP_MIB && value % PLUG_STEP_MIB === 0) {
+    return [...before, value];
+  }
+  throw new InvalidArgumentError(`It must be a multiple of ${PLUG_STEP_MIB}.`);
 }
 
 function say(text: string): void {
@@ -155,6 +182,15 @@ async function restore(flags: RestoreFlags, signal: AbortSignal): Promise<void> 
   print(report, RESTORE_LIMITS, json, restoreTable);
 }
 
+async function scale(flags: ScaleFlags, signal: AbortSignal): Promise<void> {
+  const { json = false, quick = false, ...rest } = flags;
+  const seed = seedOf(flags);
+  say(`seed ${seed}: give --seed ${seed} for the same order and the same operations`);
+  const defaults = quick ? QUICK_SCALE : FULL_SCALE;
+  const report = await benchScale({ ...defaults, ...rest, seed, signal, say });
+  print(report, SCALE_LIMITS, json, scaleTable);
+}
+
 async function gvisor(flags: GvisorFlags, signal: AbortSignal): Promise<void> {
   const { json = false, quick = false } = flags;
   const { rounds = quick ? GVISOR_QUICK_ROUNDS : GVISOR_ROUNDS } = flags;
@@ -214,6 +250,30 @@ function program(signal: AbortSignal): Command {
     .option('--dir <folder>', 'for temporary files, on the disk to measure; default $TMPDIR')
     .option('--work <us>', "the guest's work after each touch, microseconds", wholeFrom(0))
     .action((flags: PagingFlags) => paging(flags, signal));
+  command
+    .command('scale')
+    .description('Memory that grows and shrinks, by each mechanism, and what functions gain by it.')
+    .option('--json', 'print one JSON document on stdout')
+    .option('--quick', `a first look: one round of ${QUICK_SCALE.sizes[0]} MiB, few operations`)
+    .option('--rounds <n>', `runs of each case; default ${FULL_SCALE.rounds}`, wholeFrom(1))
+    .option(
+      '--sizes <mib...>',
+      `memory that is added and taken away; default ${SIZES.join(' ')}`,
+      multiples,
+    )
+    .option(
+      '--operations <n>',
+      `random ones in all; default ${FULL_SCALE.operations}`,
+      wholeFrom(1),
+    )
+    .option(
+      '--invocations <n>',
+      `mixed ones in all; default ${FULL_SCALE.invocations}`,
+      wholeFrom(1),
+    )
+    .option('--seed <n>', 'repeats an order; default as for start', wholeFrom(0))
+    .addOption(new Option('--only <part...>', 'run only these').choices(SCALE_PARTS))
+    .action((flags: ScaleFlags) => scale(flags, signal));
   command
     .command('gvisor')
     .description('The yardstick: how long gVisor takes to restore hello.')

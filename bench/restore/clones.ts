@@ -1,8 +1,7 @@
 /** Many clones of one snapshot: what they take of the host's memory, and how fast they come and go. */
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { findCgroupMount } from '../../src/vmm/index.js';
 import type { DaemonProcess } from '../harness.js';
+import { groupPssMiB } from '../processes.js';
 import type { Sample } from '../report.js';
 import { median } from '../statistics.js';
 import { privateMemoryMiB, sumOf, type Prepared } from './stage.js';
@@ -31,27 +30,13 @@ export async function clonesAtRest(
       const of = (metric: string, value: number): Sample => ({
         ...{ case: name, metric, unit: 'MiB', value },
       });
-      samples.push(of('proportional memory', await groupPss(pid ?? 0)));
+      samples.push(of('proportional memory', await groupPssMiB(pid ?? 0)));
       samples.push(of('of it guest memory', guestPss(smaps, vmConf.mem_size)));
     }
     return samples;
   } finally {
     for (const vmId of vmIds) await client.vms.delete(vmId);
   }
-}
-
-/** The proportional memory of all processes of a VM: those in its VMM's cgroup. */
-async function groupPss(pid: number): Promise<number> {
-  const cgroups = await readFile(`/proc/${pid}/cgroup`, 'utf8');
-  const path = /^0::(.*)$/m.exec(cgroups)?.[1];
-  const mount = findCgroupMount();
-  if (path === undefined || mount === undefined) throw new Error('no cgroup version 2');
-  const members = await readFile(join(mount, path, 'cgroup.procs'), 'utf8');
-  const pids = members.split('\n').filter(Boolean);
-  const texts = await Promise.all(
-    pids.map((member) => readFile(`/proc/${member}/smaps_rollup`, 'utf8')),
-  );
-  return sumOf(texts.join(''), /^Pss:\s+(\d+) kB$/gm);
 }
 
 /** The proportional memory of the mappings of the memory file: they are as large as the guest. */

@@ -54,7 +54,8 @@ export class MachineMemory implements VmMemory {
   async setPlugged(mib: number, limitMs: number): Promise<Resized> {
     const { hotplug } = this.#spec.memory ?? {};
     if (!hotplug) throw this.#lacks('memory to plug in');
-    checkSize('Plugged memory', mib, this.#steps.hotplugMiB, [0, hotplug.maxMiB]);
+    const { maxMiB, stepMiB = this.#steps.hotplugMiB } = hotplug;
+    checkSize('Plugged memory', mib, stepMiB, [0, maxMiB]);
     return this.#turns.inTurn('resize', limitMs, () => this.#memory.setPlugged(mib, limitMs));
   }
 

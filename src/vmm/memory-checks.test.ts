@@ -59,6 +59,9 @@ describe('what a machine is made with', () => {
   it.each([
     [{ hotplug: { maxMiB: 0 } }, 'The nearest is 2.'],
     [{ hotplug: { maxMiB: 63 } }, 'The nearest is 64.'],
+    [{ hotplug: { maxMiB: 64, stepMiB: 128 } }, 'The nearest is 128.'],
+    [{ hotplug: { maxMiB: 64, stepMiB: 1 } }, 'steps of 1 MiB: they are 2, doubled some times'],
+    [{ hotplug: { maxMiB: 64, stepMiB: 6 } }, 'steps of 6 MiB'],
     [{ blocks: [{ memMiB: 64 }, { memMiB: 1 }] }, 'The nearest is 2.'],
     [{ blocks: Array.from({ length: 65 }, () => ({ memMiB: 2 })) }, '64 blocks of memory, not 65'],
   ])('has sizes that its VMM can make: %j', (layout, message) => {

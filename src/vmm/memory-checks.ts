@@ -1,7 +1,7 @@
 /** What is refused about elastic memory, for all drivers: sizes, features, snapshots and forks. */
 import { SparklerError } from '../errors.js';
 import type { MachineSpec, VmmCapabilities } from './driver.js';
-import type { MemoryFeature } from './memory.js';
+import type { MemoryFeature, MemoryLayout } from './memory.js';
 
 /** The multiple of `stepMiB` from `minMiB` to `maxMiB` that is nearest to `mib`. */
 export function nearestSize(mib: number, stepMiB: number, minMiB: number, maxMiB: number): number {
@@ -45,7 +45,7 @@ export function checkMemoryLayout(
     throw new SparklerError('OPERATION_UNSUPPORTED', `This VMM has no memory ${feature}: ${why}.`);
   }
   const { hotplugMiB, blockMiB } = capabilities.memorySteps;
-  if (hotplug) checkSize('Memory to plug in', hotplug.maxMiB, hotplugMiB, [hotplugMiB, Infinity]);
+  if (hotplug) checkHotplug(hotplug, hotplugMiB);
   for (const { memMiB } of blocks ?? []) {
     checkSize('A block of memory', memMiB, blockMiB, [blockMiB, Infinity]);
   }
@@ -64,6 +64,18 @@ export function checkForkable({ vmId, memory }: Pick<MachineSpec, 'vmId' | 'memo
   if (!memory?.hotplug && !memory?.blocks?.length) return;
   const message = `VM ${vmId} has blocks of memory, or memory to plug in: its VMM cannot be forked. Restore its snapshot from the file.`;
   throw new SparklerError('OPERATION_UNSUPPORTED', message, { step: 'restore' });
+}
+
+function checkHotplug(
+  { maxMiB, stepMiB }: NonNullable<MemoryLayout['hotplug']>,
+  leastMiB: number,
+): void {
+  const step = stepMiB ?? leastMiB;
+  if (step < leastMiB || !Number.isInteger(Math.log2(step / leastMiB))) {
+    const message = `Memory cannot be plugged in in steps of ${step} MiB: they are ${leastMiB}, doubled some times.`;
+    throw new SparklerError('INVALID_REQUEST', message);
+  }
+  checkSize('Memory to plug in', maxMiB, step, [step, Infinity]);
 }
 
 /** Why a snapshot is refused; see VmHandle. */

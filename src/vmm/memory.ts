@@ -18,7 +18,16 @@ export interface MemoryLayout {
     readonly statsS?: number;
   };
   /** One virtio-mem device beside `memMiB`; nothing of it is plugged in at first. */
-  readonly hotplug?: { readonly maxMiB: number };
+  readonly hotplug?: {
+    readonly maxMiB: number;
+    /**
+     * In what steps the guest plugs and unplugs, MiB: a power of two that `maxMiB` is a multiple of.
+     * Larger ones are faster and can be stuck for less. Default: `MemorySteps.hotplugMiB`.
+     */
+    readonly stepMiB?: number;
+    /** The host has memory for it before the guest gets it. */
+    readonly populated?: boolean;
+  };
   /**
    * Memory-only NUMA nodes: the first is node 1, the next node 2, and so on. All of it is plugged
    * in from the boot on, for movable pages only, and costs the host nothing until it is touched. The

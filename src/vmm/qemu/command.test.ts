@@ -46,6 +46,17 @@ describe("QEMU's command line", () => {
     );
   });
 
+  it('plugs in in larger steps, and populated, where that is asked for', () => {
+    const device = (more: object) =>
+      valuesOf(argsOf({ hotplug: { maxMiB: 256, ...more } }), '-device').find((value) =>
+        value.startsWith('virtio-mem'),
+      );
+    const plain = 'virtio-mem-pci,id=hotplug,memdev=block-memory0';
+    expect(device({})).toBe(plain);
+    expect(device({ stepMiB: 128 })).toBe(`${plain},block-size=128M`);
+    expect(device({ populated: true })).toBe(`${plain},prealloc=on`);
+  });
+
   it('gives each block a node, a device and an initiator of its own', () => {
     const args = argsOf({ blocks: [...Array(9).keys()].map((k) => ({ memMiB: 64 * (k + 1) })) });
     expect(valuesOf(args, '-machine')[0]).not.toContain('memory-backend');

@@ -72,7 +72,7 @@ function backend(number: number, mib: number): string[] {
 export function memoryDeviceArgs({ balloon, hotplug, blocks = [] }: MemoryLayout): string[] {
   return [
     ...(balloon ? ['-device', balloonDevice(balloon.freePageReporting)] : []),
-    ...(hotplug ? ['-device', `virtio-mem-pci,id=${HOTPLUG},memdev=block-memory0`] : []),
+    ...(hotplug ? ['-device', hotplugDevice(hotplug)] : []),
     ...blocks.flatMap(({ memMiB }, k) => blockArgs(k + 1, memMiB)),
   ];
 }
@@ -84,6 +84,12 @@ export function memoryDeviceArgs({ balloon, hotplug, blocks = [] }: MemoryLayout
  */
 const balloonDevice = (reporting: boolean): string =>
   `virtio-balloon-pci,id=${BALLOON},deflate-on-oom=on,page-poison=off,free-page-reporting=${reporting ? 'on' : 'off'}`;
+
+function hotplugDevice({ stepMiB, populated }: NonNullable<MemoryLayout['hotplug']>): string {
+  const step = stepMiB === undefined ? '' : `,block-size=${stepMiB}M`;
+  const prealloc = populated === true ? ',prealloc=on' : '';
+  return `virtio-mem-pci,id=${HOTPLUG},memdev=block-memory0${step}${prealloc}`;
+}
 
 /** Without interrupt vectors of its own: so many devices would use up those of one processor. */
 function blockArgs(block: number, mib: number): string[] {
