@@ -3,6 +3,7 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Duplex } from 'node:stream';
+import { descendantsOf } from '../../tests/support/processes.js';
 import { SEED_BYTES } from './messages.js';
 import type { GuestOptions } from './options.js';
 import { GuestSession } from './session.js';
@@ -82,8 +83,28 @@ export class RealAgents {
     return { ...all, spec, instance, invoke };
   };
 
+  /** Ends them with all that they have started: no kernel does that here, as it does in a guest. */
   kill(): void {
-    for (const agent of this.#agents.splice(0)) agent.kill('SIGKILL');
+    for (const agent of this.#agents.splice(0)) {
+      // It collects orphans, so they are its own to the last; stopped, it starts no more of them.
+      if (agent.kill('SIGSTOP') && agent.pid !== undefined) endBelow(agent.pid);
+      agent.kill('SIGKILL');
+    }
+  }
+}
+
+/** A process may fork while it is being ended. */
+function endBelow(pid: number): void {
+  for (let found = descendantsOf(pid); found.length > 0; found = descendantsOf(pid)) {
+    for (const one of found) killIfThere(one);
+  }
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended by itself.
   }
 }
 

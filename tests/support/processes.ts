@@ -18,3 +18,30 @@ export function cgroupOf(pid: number): string {
   const lines = readFileSync(`/proc/${pid}/cgroup`, 'utf8').split('\n');
   return lines.find((line) => line.startsWith('0::'))?.slice('0::'.length) ?? '';
 }
+
+/** Its children, theirs, and so on, that are not ended yet. */
+export function descendantsOf(pid: number): number[] {
+  return childrenOf(pid)
+    .flatMap((child) => [child, ...descendantsOf(child)])
+    .filter(isAlive);
+}
+
+function childrenOf(pid: number): number[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).flatMap((thread) => {
+      const text = readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8');
+      return text.split(' ').filter(Boolean).map(Number);
+    });
+  } catch {
+    // It ended meanwhile.
+    return [];
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return !statusOf(pid, 'State').startsWith('Z');
+  } catch {
+    return false;
+  }
+}
