@@ -160,7 +160,8 @@ class BlocksVm extends Elastic {
   async #takeOut(leftMiB: number): Promise<void> {
     for (let proof = 1; ; proof++) {
       try {
-        return await this.#elastic.resize(leftMiB);
+        await this.#elastic.resize(leftMiB);
+        return;
       } catch (error) {
         const { code, message } = asSparklerError(error);
         if (code !== 'RESIZE_TIMED_OUT') throw error;
