@@ -170,6 +170,8 @@ static void change(unsigned node)
 /* Until all is with the allocator or nothing more comes there; NULL: there is no such node. */
 static const struct node *settle(unsigned number)
 {
+	/* Until then, what a CPU has taken may not be counted yet: a used node would look free. */
+	refresh_counters();
 	const struct node *node = find(number, read_nodes());
 	for (int changes = 0, idle = 0; node != NULL && node->unused < node->managed;) {
 		uint64_t before = node->unused;
