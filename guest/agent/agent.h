@@ -276,6 +276,8 @@ void follow_nodes(const char *nodes);
 
 /* ---- memory.c ---- */
 
+/* The kernel's numbers of the nodes that are these blocks (`1,2`). False: they do not fit. */
+bool nodes_of_blocks(const char *blocks, char *list, size_t size);
 void memory_report(const struct frame *frame);
 void memory_prove(const struct frame *frame);
 

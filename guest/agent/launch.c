@@ -42,9 +42,12 @@ bool order_parse(const uint8_t *bytes, size_t size, struct order *order)
 	order->cwd = fields[2];
 	order->memory_mib = (unsigned)strtoul(fields[3], NULL, 10);
 	const char *place = strchr(fields[3], '@');
-	order->nodes = place == NULL ? "" : place + 1;
-	if (strlen(order->nodes) >= NODES_BYTES || strspn(order->nodes, "0123456789,") != strlen(order->nodes))
+	static char nodes[NODES_BYTES];
+	const char *blocks = place == NULL ? "" : place + 1;
+	if (strspn(blocks, "0123456789,") != strlen(blocks) ||
+	    (blocks[0] != '\0' && !nodes_of_blocks(blocks, nodes, sizeof nodes)))
 		return false;
+	order->nodes = blocks[0] == '\0' ? "" : nodes;
 	for (order->variables = 0; at < end; at += strlen(at) + 1) {
 		if (order->variables == MAX_ENV || strchr(at, '=') == NULL)
 			return false;

@@ -20,13 +20,19 @@
 #define IDLE_REFRESHES 5
 #define MAX_CHANGES 32
 
+/*
+ * The host counts blocks from 1 in the order of their addresses. The kernel numbers nodes in the
+ * order in which the firmware's tables name them, which is another one: what the host says and is
+ * told are blocks, what the kernel is told are nodes. 0 is 0 to both.
+ */
 struct node {
-	unsigned number;
-	uint64_t managed, unused; /* pages */
+	unsigned number, block;
+	uint64_t managed, unused, start; /* pages */
 };
 
 static char text[64 << 10];
 static struct node nodes[MAX_REPORTED];
+static size_t node_count;
 
 static struct node *find(unsigned number, size_t count)
 {
@@ -36,10 +42,19 @@ static struct node *find(unsigned number, size_t count)
 	return NULL;
 }
 
+static int by_address(const void *a, const void *b)
+{
+	const struct node *left = a, *right = b;
+	if ((left->number == 0) != (right->number == 0))
+		return left->number == 0 ? -1 : 1;
+	return (left->start > right->start) - (left->start < right->start);
+}
+
 /* Of all nodes with memory, from /proc/zoneinfo; returns how many. */
 static size_t read_nodes(void)
 {
 	size_t count = 0;
+	node_count = 0;
 	if (read_file("/proc/zoneinfo", text, sizeof text) <= 0)
 		return 0;
 	struct node *node = NULL; /* whose zone the lines are about */
@@ -51,19 +66,74 @@ static size_t read_nodes(void)
 			node = find(number, count);
 			if (node == NULL && count < MAX_REPORTED) {
 				node = &nodes[count++];
-				*node = (struct node){.number = number};
+				*node = (struct node){.number = number, .start = UINT64_MAX};
 			}
 		} else if (node != NULL && sscanf(line, " pages free %llu", &pages) == 1) {
 			node->unused += pages;
 		} else if (node != NULL && sscanf(line, " managed %llu", &pages) == 1) {
 			node->managed += pages;
+		} else if (node != NULL && sscanf(line, " start_pfn: %llu", &pages) == 1) {
+			if (pages < node->start)
+				node->start = pages;
 		}
 	}
 	size_t kept = 0;
 	for (size_t i = 0; i < count; i++)
 		if (nodes[i].managed > 0)
 			nodes[kept++] = nodes[i];
-	return kept;
+	qsort(nodes, kept, sizeof *nodes, by_address);
+	for (size_t i = 0; i < kept; i++)
+		nodes[i].block = nodes[i].number == 0 ? 0 : (unsigned)(i + (nodes[0].number != 0));
+	return node_count = kept;
+}
+
+static const struct node *find_block(unsigned block, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (nodes[i].block == block)
+			return &nodes[i];
+	return NULL;
+}
+
+/* A node that no kernel has: it refuses to bind anything to it. */
+#define NO_NODE 99999u
+
+static unsigned node_of(unsigned block)
+{
+	const struct node *node = find_block(block, node_count);
+	if (node == NULL)
+		node = find_block(block, read_nodes());
+	return node == NULL ? NO_NODE : node->number;
+}
+
+static unsigned block_of(unsigned number)
+{
+	const struct node *node = find(number, node_count);
+	return node == NULL ? number : node->block;
+}
+
+/* A list like 1,2,3 with each number turned into another. False: it does not fit. */
+static bool turn_list(const char *list, unsigned (*turn)(unsigned), char *to, size_t size)
+{
+	size_t used = 0;
+	to[0] = '\0';
+	for (const char *at = list; *at != '\0';) {
+		char *end;
+		unsigned number = (unsigned)strtoul(at, &end, 10);
+		if (end == at)
+			return false;
+		int n = snprintf(to + used, size - used, used == 0 ? "%u" : ",%u", turn(number));
+		if (n < 0 || (size_t)n >= size - used)
+			return false;
+		used += (size_t)n;
+		at = end + (*end == ',');
+	}
+	return true;
+}
+
+bool nodes_of_blocks(const char *blocks, char *list, size_t size)
+{
+	return turn_list(blocks, node_of, list, size);
 }
 
 static void refresh_counters(void)
@@ -85,7 +155,8 @@ static unsigned long long meminfo(const char *name)
 static size_t describe(const struct instance *instance, uint64_t used, char *at, size_t size)
 {
 	uint64_t peak = 0;
-	char limit[24] = "null";
+	char limit[24] = "null", blocks[NODES_BYTES];
+	turn_list(instance->nodes, block_of, blocks, sizeof blocks);
 	cgroup_number(instance, "/memory.peak", &peak);
 	if (instance->memory_mib != 0)
 		snprintf(limit, sizeof limit, "%llu", (unsigned long long)instance->memory_mib << 20);
@@ -93,7 +164,7 @@ static size_t describe(const struct instance *instance, uint64_t used, char *at,
 			 "{\"instance\":%u,\"currentBytes\":%llu,\"peakBytes\":%llu,\"limitBytes\":%s,"
 			 "\"nodes\":[%s]},",
 			 instance->number, (unsigned long long)used, (unsigned long long)peak, limit,
-			 instance->nodes);
+			 blocks);
 	return n < 0 ? 0 : (size_t)n;
 }
 
@@ -111,7 +182,7 @@ void memory_report(const struct frame *frame)
 	size_t count = read_nodes();
 	for (size_t i = 0; i < count && end - at > 128; i++)
 		at += snprintf(at, (size_t)(end - at), "{\"node\":%u,\"managedKiB\":%llu,\"freeKiB\":%llu},",
-			       nodes[i].number, kib(nodes[i].managed), kib(nodes[i].unused));
+			       nodes[i].block, kib(nodes[i].managed), kib(nodes[i].unused));
 	at -= at[-1] == ',';
 	at += snprintf(at, (size_t)(end - at), "],\"instances\":[");
 	for (int i = 0; i < instance_slots && end - at > NODES_BYTES + 256; i++) {
@@ -226,11 +297,12 @@ void memory_prove(const struct frame *frame)
 	if (frame->head.length != sizeof number)
 		fatal("PROVE of %u bytes", frame->head.length);
 	memcpy(&number, frame->payload, sizeof number);
+	const struct node *node = find_block(number, read_nodes());
+	unsigned own = node == NULL ? NO_NODE : node->number;
 	for (int i = 0; i < instance_slots; i++)
-		bound |= instances[i].state != UNUSED && is_bound(&instances[i], number);
-	const struct node *node = find(number, read_nodes());
+		bound |= instances[i].state != UNUSED && is_bound(&instances[i], own);
 	if (node != NULL && !bound)
-		node = empty(number);
+		node = empty(own);
 	if (node == NULL)
 		return host_sendf(F_PROVED, 0, frame->head.request, "{\"error\":\"it has no node %u\"}",
 				  number);

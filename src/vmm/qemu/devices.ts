@@ -7,6 +7,7 @@
  * resize is under way. Both only say when to look; what counts is the size that QEMU then answers.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { SparklerError } from '../../errors.js';
 import type { MachineSpec } from '../driver.js';
 import {
   MIB,
@@ -48,7 +49,7 @@ interface Resizable {
 }
 
 interface MemoryDevice {
-  readonly data: { readonly id: string; readonly size: number };
+  readonly data: { readonly id: string; readonly size: number; readonly memaddr: number };
 }
 
 export class QemuMemory implements VmMemory {
@@ -70,7 +71,8 @@ export class QemuMemory implements VmMemory {
     await this.#set(BALLOON, 'guest-stats-polling-interval', statsS);
   }
 
-  ready(limitMs: number): Promise<Resized> {
+  async ready(limitMs: number): Promise<Resized> {
+    await this.#mustAscend();
     const blocks = this.#layout.blocks ?? [];
     const all = blocks.reduce((sum, { memMiB }) => sum + memMiB, 0);
     const device = {
@@ -82,6 +84,18 @@ export class QemuMemory implements VmMemory {
       want: () => Promise.resolve(),
     };
     return this.#resize(device, all, limitMs);
+  }
+
+  /** The agent knows blocks by the order of their addresses: docs/protocol/guest-channel.md. */
+  async #mustAscend(): Promise<void> {
+    const devices = (await this.#vm.qmp.execute('query-memory-devices')) as MemoryDevice[];
+    const at = new Map(devices.map(({ data }) => [data.id, data.memaddr]));
+    const blocks = this.#layout.blocks ?? [];
+    const addresses = blocks.map((_, k) => at.get(blockDevice(k + 1)) ?? NaN);
+    const ascend = addresses.every((address, k) => k === 0 || address > (addresses[k - 1] ?? NaN));
+    if (ascend) return;
+    const message = `QEMU has placed the blocks at ${addresses.join(', ')}, which is not their order.`;
+    throw new SparklerError('VMM_FAILED', message);
   }
 
   setBalloon(guestMiB: number, limitMs: number): Promise<Resized> {
