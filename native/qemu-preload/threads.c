@@ -82,7 +82,7 @@ static void stop_here(int number) {
   errno = error;
 }
 
-static bool is_running(const pid_t *seen, unsigned count, pid_t number) {
+static bool is_new(const pid_t *seen, unsigned count, pid_t number) {
   for (unsigned k = 0; k < count; k++) {
     if (seen[k] == number) return false;
   }
@@ -98,7 +98,7 @@ static bool signal_threads(pid_t *seen, unsigned *count) {
   struct dirent *entry;
   while (fits && (entry = readdir(dir)) != NULL) {
     pid_t number = entry->d_name[0] == '.' ? self : atoi(entry->d_name);
-    if (number == self || !is_running(seen, *count, number)) continue;
+    if (number == self || !is_new(seen, *count, number)) continue;
     fits = *count < MAX_THREADS;
     if (!fits) break;
     /* One that has ended meanwhile does not stop; the next look does not find it. */

@@ -88,8 +88,7 @@ export class QemuMemory implements VmMemory {
 
   /** The agent knows blocks by the order of their addresses: docs/protocol/guest-channel.md. */
   async #mustAscend(): Promise<void> {
-    const devices = (await this.#vm.qmp.execute('query-memory-devices')) as MemoryDevice[];
-    const at = new Map(devices.map(({ data }) => [data.id, data.memaddr]));
+    const at = new Map((await this.#devices()).map(({ data }) => [data.id, data.memaddr]));
     const blocks = this.#layout.blocks ?? [];
     const addresses = blocks.map((_, k) => at.get(blockDevice(k + 1)) ?? NaN);
     const ascend = addresses.every((address, k) => k === 0 || address > (addresses[k - 1] ?? NaN));
@@ -237,8 +236,11 @@ export class QemuMemory implements VmMemory {
   }
 
   async #sizes(): Promise<Map<string, number>> {
-    const devices = (await this.#vm.qmp.execute('query-memory-devices')) as MemoryDevice[];
-    return new Map(devices.map(({ data }) => [data.id, data.size / MIB]));
+    return new Map((await this.#devices()).map(({ data }) => [data.id, data.size / MIB]));
+  }
+
+  async #devices(): Promise<MemoryDevice[]> {
+    return (await this.#vm.qmp.execute('query-memory-devices')) as MemoryDevice[];
   }
 
   async #balloonMiB(): Promise<number> {
